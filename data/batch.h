@@ -1,0 +1,27 @@
+// A batch of examples as tensors. B sequences, N = longest prompt, U = longest chain and answer; ids are int64,
+// padded at the end with Vocabulary::pad.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include <torch/types.h>
+
+#include "data/example_source.h"
+
+namespace giantrabbit::data {
+
+struct Batch {
+  torch::Tensor prompt;          // [B, N]
+  torch::Tensor prompt_lengths;  // [B]
+  torch::Tensor decoder_input;   // [B, U]: BOS, then the target shifted right by one
+  torch::Tensor target;          // [B, U]: chain, ANS, answer, EOS; pad = no loss
+  torch::Tensor target_lengths;  // [B]
+  int64_t target_tokens = 0;     // tokens that count in the loss
+};
+
+Batch make_batch(std::span<const Example> examples);
+// Prompts only, for decoding.
+Batch make_prompt_batch(std::span<const Example> examples);
+
+}  // namespace giantrabbit::data

@@ -1,0 +1,42 @@
+// Problems of a task as a pure function of (task, split, seed, index): no state, exact resume, the same everywhere.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "data/problem.h"
+#include "data/split.h"
+#include "data/vocabulary.h"
+
+namespace giantrabbit::data {
+
+// One problem ready for a model: ids of the prompt and of chain + ANS + answer + EOS.
+struct Example {
+  Problem problem;
+  std::vector<int64_t> prompt;
+  std::vector<int64_t> target;
+};
+
+// Task names: "row-reduction" (RREF, 2x3 .. 3x5 and 4x5), "exam" (the nine families, evenly), or one family's name
+// in lower case with dashes ("null", "fact-count").
+class ExampleSource {
+ public:
+  // Throws std::invalid_argument that lists the known tasks.
+  ExampleSource(std::string_view task, ChainFormat format, Split split, uint64_t seed);
+  Example example(uint64_t index) const;
+  const Vocabulary& vocabulary() const { return vocabulary_; }
+  ChainFormat format() const { return format_; }
+  static std::vector<std::string> tasks();
+
+ private:
+  std::vector<const Family*> families_;
+  ChainFormat format_;
+  Split split_;
+  uint64_t seed_;
+  uint64_t task_key_;
+  Vocabulary vocabulary_;
+};
+
+}  // namespace giantrabbit::data

@@ -1,0 +1,24 @@
+# gr_flags: warnings and sanitizers for every own target. gr_pch: the precompiled torch.h that executables and
+# static libraries share with gr_use_pch(); shared libraries (position-independent code) cannot reuse it.
+add_library(gr_flags INTERFACE)
+target_include_directories(gr_flags INTERFACE ${CMAKE_SOURCE_DIR})
+target_compile_options(gr_flags INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual -Wno-psabi)
+if(GR_WERROR)
+  target_compile_options(gr_flags INTERFACE -Werror)
+endif()
+if(GR_SANITIZE)
+  target_compile_options(gr_flags INTERFACE -fsanitize=${GR_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer -g1)
+  target_link_options(gr_flags INTERFACE -fsanitize=${GR_SANITIZE})
+endif()
+
+file(WRITE ${CMAKE_BINARY_DIR}/gr_pch.cpp.in "// anchor of the precompiled header\n")
+configure_file(${CMAKE_BINARY_DIR}/gr_pch.cpp.in ${CMAKE_BINARY_DIR}/gr_pch.cpp COPYONLY)
+add_library(gr_pch OBJECT ${CMAKE_BINARY_DIR}/gr_pch.cpp)
+target_link_libraries(gr_pch PRIVATE gr_flags gr_torch gr_openmp)
+target_compile_options(gr_pch PRIVATE -fpch-preprocess)
+target_precompile_headers(gr_pch PRIVATE <torch/torch.h>)
+
+function(gr_use_pch target)
+  target_compile_options(${target} PRIVATE -fpch-preprocess)
+  target_precompile_headers(${target} REUSE_FROM gr_pch)
+endfunction()
