@@ -1,0 +1,32 @@
+// Batched greedy decoding with a key/value cache. Finished sequences leave the batch; every sequence stops at EOS or
+// at its limit. Time is taken per phase.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "data/problem.h"
+#include "data/vocabulary.h"
+#include "model/giant_rabbit.h"
+
+namespace giantrabbit::eval {
+
+struct PhaseSeconds {
+  double encode = 0;
+  double think = 0;
+  double decode = 0;
+};
+
+struct Decoded {
+  std::vector<data::Words> outputs;  // one per prompt, EOS included when it was written
+  PhaseSeconds seconds;              // of the whole call
+  int64_t tokens = 0;                // tokens written in all
+};
+
+// prompts: words of each problem; limit: most tokens per output (also bounded by the model's position table).
+// Sequences are decoded `batch_size` at a time, sorted by prompt length; the result keeps the caller's order.
+Decoded decode_greedy(model::GiantRabbit& network, const data::Vocabulary& vocabulary,
+                      std::span<const data::Words> prompts, int64_t limit, int64_t batch_size = 128);
+
+}  // namespace giantrabbit::eval

@@ -1,0 +1,39 @@
+// A run directory as giantrabbit-train writes it, read back for evaluation: config.toml, vocabulary.json,
+// model.safetensors, summary.json. Anything missing, truncated or foreign throws std::runtime_error with one sentence
+// that names the file and the reason.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "data/problem.h"
+#include "data/vocabulary.h"
+#include "model/config.h"
+#include "model/giant_rabbit.h"
+
+namespace giantrabbit::eval {
+
+// What a run was trained on.
+struct TaskConfig {
+  std::string task = "row-reduction";
+  std::string format = "prod";
+  int64_t seed = 1;
+  void bind(model::OptionSet& options);  // "data.task", "data.format", "data.seed"
+};
+
+struct Run {
+  std::filesystem::path directory;
+  std::string name;  // the directory's last part
+  model::ModelConfig config;
+  TaskConfig task;
+  model::GiantRabbit network{nullptr};  // in eval mode
+  data::ChainFormat format() const { return data::parse_chain_format(task.format); }
+};
+
+Run load_run(const std::filesystem::path& directory);
+
+// The tables a model needs, from the project's vocabulary.
+model::TokenTraits token_traits(const data::Vocabulary& vocabulary);
+
+}  // namespace giantrabbit::eval
