@@ -10,8 +10,8 @@
 
 namespace giantrabbit::eval {
 
-// Sets every key of the file; an unknown key, a wrong type or a value out of range throws model::OptionError that
-// names file and key. Tables in `other_tables` are skipped (they belong to another program).
+// Sets every key of the file; an unknown key, a wrong type or a value out of range throws model::OptionError
+// that names file and key. Tables in `other_tables` are skipped (they belong to another program).
 void read_config(const std::filesystem::path& file, model::OptionSet& options,
                  const std::vector<std::string_view>& other_tables = {});
 // The text of a file that repeats these options exactly.

@@ -1,5 +1,5 @@
-// Batched greedy decoding with a key/value cache. Finished sequences leave the batch; every sequence stops at EOS or
-// at its limit. Time is taken per phase.
+// Batched greedy decoding with a key/value cache. Finished sequences leave the batch; every sequence stops at
+// EOS or at its limit. Time is taken per phase. What a sequence writes does not depend on the batch it is in.
 #pragma once
 
 #include <cstdint>
@@ -16,17 +16,21 @@ struct PhaseSeconds {
   double encode = 0;
   double think = 0;
   double decode = 0;
+  double total() const { return encode + think + decode; }
 };
 
 struct Decoded {
   std::vector<data::Words> outputs;  // one per prompt, EOS included when it was written
   PhaseSeconds seconds;              // of the whole call
   int64_t tokens = 0;                // tokens written in all
+  std::vector<double> step_seconds;  // of every call of the decoder in order; with one prompt: of every token
 };
 
-// prompts: words of each problem; limit: most tokens per output (also bounded by the model's position table).
-// Sequences are decoded `batch_size` at a time, sorted by prompt length; the result keeps the caller's order.
+// prompts: words of each problem; limits: most tokens of each output (also bounded by the model's position
+// table). Sequences are decoded `batch_size` at a time, sorted by prompt length; the result keeps the
+// caller's order.
 Decoded decode_greedy(model::GiantRabbit& network, const data::Vocabulary& vocabulary,
-                      std::span<const data::Words> prompts, int64_t limit, int64_t batch_size = 128);
+                      std::span<const data::Words> prompts, std::span<const int64_t> limits,
+                      int64_t batch_size = 128);
 
 }  // namespace giantrabbit::eval

@@ -1,4 +1,5 @@
-// Decodes problems with a model and judges every output. Used for validation during training and by every report.
+// Decodes problems with a model and judges every output. Used for validation during training and by every
+// report.
 #pragma once
 
 #include <span>
@@ -17,14 +18,19 @@ struct Judged {
 };
 
 struct Evaluation {
-  std::vector<Judged> items;
+  std::vector<Judged> items;  // in the order of the problems
   PhaseSeconds seconds;
   int64_t tokens = 0;
-  double exact() const;        // share of right answers
-  double chain_valid() const;  // share with every step valid and the answer right
+  double exact() const;        // share of right answers; 0 without items
+  double chain_valid() const;  // share with every step valid and the answer right; 0 without items
 };
 
+// Most tokens an output may have: twice the reference solution, 256 when there is none. Longer ones count as
+// truncated, otherwise a model that never stops would be timed for its loops.
+int64_t output_limit(const data::Problem& problem, data::ChainFormat format);
+
 Evaluation evaluate(model::GiantRabbit& network, const data::Vocabulary& vocabulary,
-                    std::span<const data::Problem> problems, data::ChainFormat format, int64_t batch_size = 128);
+                    std::span<const data::Problem> problems, data::ChainFormat format,
+                    int64_t batch_size = 128);
 
 }  // namespace giantrabbit::eval

@@ -1,6 +1,6 @@
 // A run directory as giantrabbit-train writes it, read back for evaluation: config.toml, vocabulary.json,
-// model.safetensors, summary.json. Anything missing, truncated or foreign throws std::runtime_error with one sentence
-// that names the file and the reason.
+// model.safetensors, summary.json. Anything missing, truncated or foreign throws std::runtime_error with one
+// sentence that names the file and the reason.
 #pragma once
 
 #include <filesystem>

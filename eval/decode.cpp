@@ -1,0 +1,174 @@
+// Greedy decoding, one group of prompts at a time. All sequences of a group advance in step; a finished one
+// is carried along unread until a quarter of the group has finished, because leaving the batch copies its
+// cache.
+#include "eval/decode.h"
+
+#include <algorithm>
+#include <chrono>
+#include <numeric>
+#include <stdexcept>
+
+#include <fmt/format.h>
+
+namespace giantrabbit::eval {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+// Evaluation mode while it lives; the caller's mode afterwards, also after an exception.
+class EvaluationMode {
+ public:
+  explicit EvaluationMode(model::GiantRabbit& network)
+      : network_(network), was_training_(network->is_training()) {
+    network_->eval();
+  }
+  ~EvaluationMode() { network_->train(was_training_); }
+  EvaluationMode(const EvaluationMode&) = delete;
+  EvaluationMode& operator=(const EvaluationMode&) = delete;
+
+ private:
+  model::GiantRabbit& network_;
+  bool was_training_;
+};
+
+struct Prompts {
+  torch::Tensor ids;      // [B, N], padded behind
+  torch::Tensor lengths;  // [B]
+};
+
+Prompts pad_prompts(const std::vector<std::vector<int64_t>>& prompts, std::span<const size_t> group) {
+  size_t longest = 0;
+  for (const size_t index : group) longest = std::max(longest, prompts[index].size());
+  const auto rows = static_cast<int64_t>(group.size());
+  Prompts padded{torch::full({rows, static_cast<int64_t>(longest)}, data::Vocabulary::pad, torch::kInt64),
+                 torch::empty({rows}, torch::kInt64)};
+  int64_t* lengths = padded.lengths.data_ptr<int64_t>();
+  for (size_t row = 0; row < group.size(); ++row) {
+    const std::vector<int64_t>& prompt = prompts[group[row]];
+    std::ranges::copy(prompt, padded.ids.data_ptr<int64_t>() + row * longest);
+    lengths[row] = static_cast<int64_t>(prompt.size());
+  }
+  return padded;
+}
+
+class GreedyDecoder {
+ public:
+  GreedyDecoder(model::GiantRabbit& network, std::vector<int64_t> limits,
+                std::vector<std::vector<int64_t>>& outputs, Decoded& result)
+      : network_(network), limits_(std::move(limits)), outputs_(outputs), result_(result) {}
+
+  void decode(const Prompts& prompts, std::span<const size_t> group) {
+    rows_.assign(group.begin(), group.end());
+    done_.assign(rows_.size(), false);
+    for (size_t row = 0; row < rows_.size(); ++row) done_[row] = limits_[rows_[row]] <= 0;
+    generation_ = start(prompts);
+    const Clock::time_point begin = Clock::now();
+    auto next = torch::full({static_cast<int64_t>(rows_.size())}, data::Vocabulary::bos, torch::kInt64);
+    next = drop_finished(next);
+    while (!rows_.empty()) {
+      const Clock::time_point step = Clock::now();
+      next = network_->step(generation_, next).argmax(-1);
+      read(next);
+      next = drop_finished(next);
+      result_.step_seconds.push_back(seconds_since(step));
+    }
+    result_.seconds.decode += seconds_since(begin);
+  }
+
+ private:
+  model::Generation start(const Prompts& prompts) {
+    const Clock::time_point begin = Clock::now();
+    model::Generation generation = network_->start(prompts.ids, prompts.lengths);
+    result_.seconds.encode += seconds_since(begin);
+    return generation;
+  }
+
+  void read(const torch::Tensor& next) {
+    const int64_t* ids = next.data_ptr<int64_t>();
+    for (size_t row = 0; row < rows_.size(); ++row) {
+      if (done_[row]) continue;
+      std::vector<int64_t>& output = outputs_[rows_[row]];
+      output.push_back(ids[row]);
+      ++result_.tokens;
+      done_[row] =
+          ids[row] == data::Vocabulary::eos || static_cast<int64_t>(output.size()) >= limits_[rows_[row]];
+    }
+  }
+
+  // Shrinks the batch once a quarter of it has finished, and at the end.
+  torch::Tensor drop_finished(const torch::Tensor& next) {
+    std::vector<int64_t> kept;
+    for (size_t row = 0; row < rows_.size(); ++row) {
+      if (!done_[row]) kept.push_back(static_cast<int64_t>(row));
+    }
+    if (kept.empty()) rows_.clear();
+    if (kept.empty() || 4 * kept.size() > 3 * rows_.size()) return next;
+    const torch::Tensor index = torch::tensor(kept, torch::kInt64);
+    model::GiantRabbitImpl::keep_rows(generation_, index);
+    for (size_t row = 0; row < kept.size(); ++row) rows_[row] = rows_[static_cast<size_t>(kept[row])];
+    rows_.resize(kept.size());
+    done_.assign(kept.size(), false);
+    return next.index_select(0, index);
+  }
+
+  model::GiantRabbit& network_;
+  std::vector<int64_t> limits_;
+  std::vector<std::vector<int64_t>>& outputs_;
+  Decoded& result_;
+  model::Generation generation_;
+  std::vector<size_t> rows_;  // which prompt each row of the batch belongs to
+  std::vector<bool> done_;
+};
+
+// Most tokens that fit behind the longest prompt; the same for every prompt, so that no batch changes a
+// result.
+int64_t position_limit(const model::ModelConfig& config, int64_t longest_prompt) {
+  if (config.position != "learned" && config.position != "signpost") return INT64_MAX;
+  return config.encoder ? config.max_positions : std::max<int64_t>(0, config.max_positions - longest_prompt);
+}
+
+}  // namespace
+
+Decoded decode_greedy(model::GiantRabbit& network, const data::Vocabulary& vocabulary,
+                      std::span<const data::Words> prompts, std::span<const int64_t> limits,
+                      int64_t batch_size) {
+  if (limits.size() != prompts.size() || batch_size < 1) {
+    throw std::invalid_argument(fmt::format(
+        "decode_greedy: one limit per prompt and a positive batch size are needed, got {} prompts, {} "
+        "limits and batch size {}",
+        prompts.size(), limits.size(), batch_size));
+  }
+  const torch::NoGradGuard no_grad;
+  const EvaluationMode evaluation_mode(network);
+
+  std::vector<std::vector<int64_t>> prompt_ids;
+  size_t longest = 0;
+  for (const data::Words& prompt : prompts) {
+    prompt_ids.push_back(vocabulary.encode(prompt));
+    longest = std::max(longest, prompt.size());
+  }
+  const int64_t bound = position_limit(network->config(), static_cast<int64_t>(longest));
+  std::vector<int64_t> bounded(limits.begin(), limits.end());
+  for (int64_t& limit : bounded) limit = std::min(limit, bound);
+
+  std::vector<size_t> order(prompts.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::ranges::stable_sort(order, {}, [&](size_t index) { return prompt_ids[index].size(); });
+
+  Decoded result;
+  std::vector<std::vector<int64_t>> outputs(prompts.size());
+  GreedyDecoder decoder(network, std::move(bounded), outputs, result);
+  const auto group_size = static_cast<size_t>(batch_size);
+  for (size_t begin = 0; begin < order.size(); begin += group_size) {
+    const auto group = std::span(order).subspan(begin, std::min(group_size, order.size() - begin));
+    decoder.decode(pad_prompts(prompt_ids, group), group);
+  }
+  for (const std::vector<int64_t>& output : outputs) result.outputs.push_back(vocabulary.decode(output));
+  return result;
+}
+
+}  // namespace giantrabbit::eval

@@ -1,0 +1,90 @@
+// Reads a run directory back. Nothing is trusted: configuration, vocabulary and weights are checked one by
+// one, and every error names the file it comes from.
+#include "eval/run.h"
+
+#include <stdexcept>
+
+#include <fmt/format.h>
+
+#include "data/atomic_file.h"
+#include "data/example_source.h"
+#include "eval/config_file.h"
+#include "model/safetensors.h"
+
+namespace giantrabbit::eval {
+namespace {
+
+model::GiantRabbit load_network(const std::filesystem::path& file, const model::ModelConfig& config,
+                                const model::TokenTraits& traits) {
+  const std::string bytes = data::read_file(file);
+  try {
+    const model::NamedTensors state = model::from_safetensors(bytes);
+    model::GiantRabbit network(config, traits);
+    model::load_state(*network, state);
+    network->eval();
+    return network;
+  } catch (const std::exception& error) {
+    throw std::runtime_error(fmt::format("{}: {}", file.string(), error.what()));
+  }
+}
+
+}  // namespace
+
+void TaskConfig::bind(model::OptionSet& options) {
+  std::vector<std::string> formats;
+  for (const auto known :
+       {data::ChainFormat::prod, data::ChainFormat::delta, data::ChainFormat::answer_only}) {
+    formats.emplace_back(data::chain_format_name(known));
+  }
+  options.add("data.task", &task, "problems to train on", data::ExampleSource::tasks());
+  options.add("data.format", &format, "how a chain is written", std::move(formats));
+  options.add("data.seed", &seed, "seed of the problems", {0, INT64_MAX});
+}
+
+model::TokenTraits token_traits(const data::Vocabulary& vocabulary) {
+  model::TokenTraits traits;
+  traits.pad = data::Vocabulary::pad;
+  for (int64_t id = 0; id < vocabulary.size(); ++id) {
+    const data::Vocabulary::Traits& known = vocabulary.traits(id);
+    const std::string& word = vocabulary.word(id);
+    model::TokenTraits::Token token;
+    token.is_whole = known.is_whole;
+    token.is_denominator = known.is_denominator;
+    token.value = known.value;
+    token.ends_group = known.ends_group;
+    token.ends_row = known.ends_row;
+    token.ends_line = word == "NL";
+    token.starts_answer = id == data::Vocabulary::ans;
+    if (word.size() == 2 && word[0] == 'R' && word[1] >= '1' && word[1] <= '8')
+      token.row_label = word[1] - '0';
+    traits.tokens.push_back(token);
+  }
+  return traits;
+}
+
+Run load_run(const std::filesystem::path& directory) {
+  if (!std::filesystem::is_directory(directory)) {
+    throw std::runtime_error(fmt::format("{}: no such run directory", directory.string()));
+  }
+  Run run;
+  run.directory = directory;
+  // A trailing slash leaves an empty last part, "." and ".." name nothing.
+  run.name = std::filesystem::weakly_canonical(directory / ".").filename().string();
+  if (run.name.empty()) run.name = std::filesystem::weakly_canonical(directory).filename().string();
+
+  model::OptionSet options;
+  run.config.bind(options);
+  run.task.bind(options);
+  read_config(directory / "config.toml", options, {"train"});
+  try {
+    run.config.validate();
+  } catch (const model::OptionError& error) {
+    throw std::runtime_error(fmt::format("{}: {}", (directory / "config.toml").string(), error.what()));
+  }
+  const data::Vocabulary vocabulary;
+  vocabulary.verify(directory / "vocabulary.json");
+  run.network = load_network(directory / "model.safetensors", run.config, token_traits(vocabulary));
+  return run;
+}
+
+}  // namespace giantrabbit::eval
