@@ -1,5 +1,5 @@
-// A batch of examples as tensors. B sequences, N = longest prompt, U = longest chain and answer; ids are int64,
-// padded at the end with Vocabulary::pad.
+// A batch of examples as tensors. B sequences, N = longest prompt, U = longest chain and answer; ids are
+// int64, padded at the end with Vocabulary::pad.
 #pragma once
 
 #include <span>

@@ -1,6 +1,6 @@
-// Training batches of about `tokens` padded target tokens, bucketed by length: batch number k is a pure function of
-// the source and k, so a run resumes exactly. Examples are drawn in pools, sorted by length inside a pool, cut into
-// batches, and the batches of a pool shuffled.
+// Training batches of about `tokens` padded target tokens, bucketed by length: batch number k is a pure
+// function of the source and k, so a run resumes exactly. Examples are drawn in pools, sorted by length
+// inside a pool, cut into batches, and the batches of a pool shuffled.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// Counter-based random numbers: the n-th draw is a pure function of (key, n), so a generator can be rebuilt from
-// its key alone, on any machine. Mixing: two rounds of SplitMix64's finaliser over key and counter.
+// Counter-based random numbers: the n-th draw is a pure function of (key, n), so a generator can be rebuilt
+// from its key alone, on any machine. Mixing: two rounds of SplitMix64's finaliser over key and counter.
 #pragma once
 
 #include <cstdint>

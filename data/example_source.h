@@ -1,4 +1,5 @@
-// Problems of a task as a pure function of (task, split, seed, index): no state, exact resume, the same everywhere.
+// Problems of a task as a pure function of (task, split, seed, index): no state, exact resume, the same
+// everywhere.
 #pragma once
 
 #include <cstdint>
@@ -19,8 +20,8 @@ struct Example {
   std::vector<int64_t> target;
 };
 
-// Task names: "row-reduction" (RREF, 2x3 .. 3x5 and 4x5), "exam" (the nine families, evenly), or one family's name
-// in lower case with dashes ("null", "fact-count").
+// Task names: "row-reduction" (RREF, 2x3 .. 3x5 and 4x5), "exam" (the nine families, evenly), or one family's
+// name in lower case with dashes ("null", "fact-count").
 class ExampleSource {
  public:
   // Throws std::invalid_argument that lists the known tasks.

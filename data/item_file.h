@@ -1,5 +1,5 @@
-// Problems from outside: a JSON list, an object with "items", or JSON lines, each item {id, family, given, answer}
-// as in the exam file; `answer` is optional, grading uses our own exact solution.
+// Problems from outside: a JSON list, an object with "items", or JSON lines, each item {id, family, given,
+// answer} as in the exam file; `answer` is optional, grading uses our own exact solution.
 #pragma once
 
 #include <filesystem>
@@ -19,7 +19,8 @@ struct ItemFile {
   std::vector<Refused> refused;  // items that could not be read; they count as wrong
 };
 
-// Throws std::runtime_error naming the file when it is missing or is no JSON; a bad item is listed, not thrown.
+// Throws std::runtime_error naming the file when it is missing or is no JSON; a bad item is listed, not
+// thrown.
 ItemFile read_items(const std::filesystem::path& file);
 
 // The nine exam questions, built in. An item of MEMBER_RULE becomes the general question.

@@ -1,4 +1,5 @@
-// A small dense matrix of exact rationals, row major; rows and columns count from 0 in code and from 1 in text.
+// A small dense matrix of exact rationals, row major; rows and columns count from 0 in code and from 1 in
+// text.
 #pragma once
 
 #include <string>
@@ -13,7 +14,8 @@ using Vector = std::vector<Rational>;
 class Matrix {
  public:
   Matrix() = default;
-  Matrix(int rows, int columns) : rows_(rows), columns_(columns), entries_(static_cast<size_t>(rows) * columns) {}
+  Matrix(int rows, int columns)
+      : rows_(rows), columns_(columns), entries_(static_cast<size_t>(rows) * columns) {}
   // Throws std::invalid_argument when the rows differ in length.
   static Matrix from_rows(const std::vector<Vector>& rows);
 

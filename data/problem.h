@@ -1,5 +1,6 @@
-// What a problem, a judged answer and a family of problems are. A problem is its prompt: a list of words from the
-// vocabulary, which every family can write and read back exactly. Families are stateless; find_family() names them.
+// What a problem, a judged answer and a family of problems are. A problem is its prompt: a list of words from
+// the vocabulary, which every family can write and read back exactly. Families are stateless; find_family()
+// names them.
 #pragma once
 
 #include <optional>
@@ -30,18 +31,18 @@ class ProblemError : public std::runtime_error {
 };
 
 struct Problem {
-  std::string id;     // for people; empty for generated problems
-  Words prompt;       // first word = the family's name
+  std::string id;  // for people; empty for generated problems
+  Words prompt;    // first word = the family's name, last word ";"
 };
 
-// Why an output is wrong; the first fault of the output counts. `policy`: steps valid but they stop early or do not
-// lead to the answer. `final_copy`: the chain is right and complete, the answer does not say what it reached.
-// `truncated`: no EOS within the allowed length.
+// Why an output is wrong; the first fault of the output counts. `policy`: steps valid but they stop early or
+// do not lead to the answer. `final_copy`: the chain is right and complete, the answer does not say what it
+// reached. `truncated`: no EOS within the allowed length.
 enum class ErrorClass { none, format, stale_row, arithmetic, policy, final_copy, truncated };
 std::string_view error_class_name(ErrorClass error);
 
-// One written step, judged on the model's own state: valid when the words after ':' equal the stated operation
-// applied to the state that the model itself has written so far.
+// One written step, judged on the model's own state: valid when the words after ':' equal the stated
+// operation applied to the state that the model itself has written so far.
 struct StepVerdict {
   int begin = 0;  // words [begin, end) of the output
   int end = 0;
@@ -52,21 +53,21 @@ struct StepVerdict {
 };
 
 struct Verdict {
-  bool finished = false;        // EOS was written
-  bool answer_right = false;    // by the family's grading rule
-  bool chain_valid = false;     // finished, right, and every step valid
+  bool finished = false;      // EOS was written
+  bool answer_right = false;  // by the family's grading rule
+  bool chain_valid = false;   // finished, right, and every step valid
   ErrorClass error = ErrorClass::none;
   std::vector<StepVerdict> steps;
   int chain_words = 0;            // words before ANS
   int reference_chain_words = 0;  // the same of the reference solution
   int reference_steps = 0;
-  bool has_fraction = false;      // the reference chain or the prompt meets a fraction
+  bool has_fraction = false;  // the reference chain or the prompt meets a fraction
 };
 
 class Family {
  public:
   virtual ~Family() = default;
-  virtual std::string_view name() const = 0;  // "RREF", "NULL", ..: the first word of the prompt
+  virtual std::string_view name() const = 0;     // "RREF", "NULL", ..: the first word of the prompt
   virtual std::string_view summary() const = 0;  // one line for --help: what is given, what is asked
 
   // A random problem whose prompt and reference solution stay inside the vocabulary; draws only from `rng`.
@@ -78,17 +79,22 @@ class Family {
   // Chain, ANS, answer, EOS. Throws ProblemError when the chain leaves the vocabulary's range.
   virtual Words solve(const Words& prompt, ChainFormat format) const = 0;
   // Judges an output (with or without EOS) whatever its words are; never throws on a wrong output.
-  virtual Verdict judge(const Words& prompt, std::span<const std::string> output, ChainFormat format) const = 0;
+  virtual Verdict judge(const Words& prompt, std::span<const std::string> output,
+                        ChainFormat format) const = 0;
   // The text whose hash decides the split (data/split.h).
   virtual std::string canonical(const Words& prompt) const = 0;
+  // The group that results are shown by: "3x4" for a matrix of that shape, or the family's name.
+  virtual std::string stratum(const Words& prompt) const;
+  // Share of such problems that training keeps, in (0, 1]; validation and test keep all of them.
+  virtual double training_weight(const Words& prompt) const;
 };
 
 // Throws ProblemError that lists the known families.
 const Family& find_family(std::string_view name);
 std::span<const Family* const> all_families();  // RREF first, then the nine exam families in exam order
 
-// "NULL 0 1 2 2 ; 0 3 8 7 ; 0 0 4 2" -> a validated problem. Fractions may be written "1/2" or "1 /2"; a missing
-// final ";" is added. Throws ProblemError.
+// "NULL 0 1 2 2 ; 0 3 8 7 ; 0 0 4 2" -> a validated problem. Fractions may be written "1/2" or "1 /2"; a
+// missing final ";" is added. Throws ProblemError.
 Problem parse_problem(std::string_view text);
 std::string join_words(std::span<const std::string> words);
 

@@ -11,7 +11,8 @@ namespace giantrabbit::data {
 
 class Rational {
  public:
-  Rational(int64_t value = 0) : numerator_(value) {}  // NOLINT(google-explicit-constructor): integers are rationals
+  Rational(int64_t value = 0)
+      : numerator_(value) {}  // NOLINT(google-explicit-constructor): integers are rationals
   // Throws std::invalid_argument when the denominator is zero.
   Rational(int64_t numerator, int64_t denominator);
   // Reads "3", "-3" or "-3/2"; throws std::invalid_argument with the text otherwise.

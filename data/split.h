@@ -1,7 +1,8 @@
 // Which problems belong to training, validation and test: by a hash of the problem itself, never by chance.
-// Rule (the exam file's split_rule): canonical text = "{rows}x{cols}|" + rows joined by ";", entries by ",", each
-// row multiplied by -1 if its first nonzero entry is negative, rows then sorted numerically; bucket =
-// FNV-1a-64(text) mod 20; bucket 0 = test, 1 = validation, the rest training. The nine exam items are in none.
+// Rule (the exam file's split_rule): canonical text = "{rows}x{cols}|" + rows joined by ";", entries by ",",
+// each row multiplied by -1 if its first nonzero entry is negative, rows then sorted numerically; bucket =
+// FNV-1a-64(text) mod 20; bucket 0 = test, 1 = validation, the rest training. The nine exam items are in
+// none.
 #pragma once
 
 #include <cstdint>

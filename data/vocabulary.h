@@ -1,7 +1,9 @@
-// Words <-> ids, and what a model must know about each word to place it: is it a number, which one, does it end a
-// group. The word list is fixed (about 180 words) and saved with every run; a run refuses a vocabulary that differs.
+// Words <-> ids, and what a model must know about each word to place it: is it a number, which one, does it
+// end a group. The word list is fixed (about 180 words) and saved with every run; a run refuses a vocabulary
+// that differs.
 //
-// A value is one word ("-7") or two when it is a fraction ("-7", "/2"): whole numbers -60..60, denominators 2..9.
+// A value is one word ("-7") or two when it is a fraction ("-7", "/2"): whole numbers -60..60,
+// denominators 2..9.
 #pragma once
 
 #include <cstdint>
@@ -43,7 +45,8 @@ class Vocabulary {
   };
   const Traits& traits(int64_t id) const { return traits_.at(static_cast<size_t>(id)); }
 
-  // Atomic write of vocabulary.json; verify() throws std::runtime_error naming the file and the first difference.
+  // Atomic write of vocabulary.json; verify() throws std::runtime_error naming the file and the first
+  // difference.
   void save(const std::filesystem::path& file) const;
   void verify(const std::filesystem::path& file) const;
 
@@ -54,7 +57,8 @@ class Vocabulary {
   std::unordered_map<std::string, int64_t> ids_;
 };
 
-// The words of one value, and back; append_value throws ProblemError when the value is outside the vocabulary.
+// The words of one value, and back; append_value throws ProblemError when the value is outside the
+// vocabulary.
 void append_value(Words& words, const Rational& value);
 bool in_range(const Rational& value);
 

@@ -1,0 +1,270 @@
+// In: operations, or the words of a model's chain. Out: words, or a verdict per line. Kept invariant: the
+// reader's state is always what the model wrote, inside the vocabulary's range, so exact arithmetic on it
+// cannot overflow.
+#include "data/chain.h"
+
+#include <algorithm>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "data/vocabulary.h"
+
+namespace giantrabbit::data {
+namespace {
+
+// Looking further back would make long garbage quadratic in its length.
+constexpr size_t remembered_versions = 16;
+
+std::string row_name(int row) { return "R" + std::to_string(row + 1); }
+
+std::string difference(const Operation& operation, const char* what, size_t column, const Rational& expected,
+                       const Rational& written) {
+  return fmt::format("{} column {}: {} should be {}, written {}", row_name(operation.target), column + 1,
+                     what, expected.text(), written.text());
+}
+
+Rational new_entry(const Operation& operation, const Rational& target, const Rational& source) {
+  return operation.kind == Operation::Kind::divide ? target / operation.factor
+                                                   : target - operation.factor * source;
+}
+
+}  // namespace
+
+void append_operation(Words& words, const Operation& operation, Matrix& state, ChainFormat format) {
+  const bool subtract = operation.kind == Operation::Kind::subtract;
+  const bool swap = operation.kind == Operation::Kind::swap;
+  words.emplace_back(subtract ? "SUB" : swap ? "SW" : "DIV");
+  words.push_back(row_name(operation.target));
+  if (subtract || swap) words.push_back(row_name(operation.source));
+  if (!swap) append_value(words, operation.factor);
+  words.emplace_back(":");
+  const Vector source = subtract ? state.row(operation.source) : Vector{};
+  apply(operation, state);
+  for (int column = 0; !swap && column < state.columns(); ++column) {
+    if (subtract && format == ChainFormat::prod) {
+      append_value(words, operation.factor * source[static_cast<size_t>(column)]);
+    }
+    append_value(words, state(operation.target, column));
+  }
+  words.emplace_back("NL");
+}
+
+void append_chain(Words& words, const Matrix& start, std::span<const Operation> operations,
+                  ChainFormat format) {
+  if (format == ChainFormat::answer_only) return;
+  Matrix state = start;
+  for (const Operation& operation : operations) append_operation(words, operation, state, format);
+}
+
+ChainSurvey survey_chain(const Matrix& start, std::span<const Operation> operations) {
+  ChainSurvey survey;
+  bool subtract = false;
+  const auto meet = [&](const Rational& value) {
+    if (!survey.outside && !in_range(value)) survey.outside = value;
+    survey.largest = std::max(survey.largest, value.numerator() < 0 ? -value.numerator() : value.numerator());
+    if (value.is_integer()) return;
+    survey.fraction = true;
+    survey.subtract_fraction = survey.subtract_fraction || subtract;
+  };
+  for (int i = 0; i < start.rows(); ++i) {
+    for (int j = 0; j < start.columns(); ++j) meet(start(i, j));
+  }
+  Matrix state = start;
+  for (const Operation& operation : operations) {
+    if (survey.outside) break;
+    subtract = operation.kind == Operation::Kind::subtract;
+    if (operation.kind != Operation::Kind::swap) meet(operation.factor);
+    for (int j = 0; subtract && j < state.columns(); ++j) meet(operation.factor * state(operation.source, j));
+    apply(operation, state);
+    for (int j = 0; j < state.columns(); ++j) meet(state(operation.target, j));
+  }
+  return survey;
+}
+
+ChainReader::ChainReader(Matrix start, ChainFormat format) : state_(std::move(start)), format_(format) {
+  for (int row = 0; row < state_.rows(); ++row) versions_.push_back({state_.row(row)});
+}
+
+StepVerdict ChainReader::read(std::span<const std::string> output, const OutputParts::Line& line) {
+  StepVerdict verdict;
+  verdict.begin = line.begin;
+  verdict.end = line.end;
+  if (format_ == ChainFormat::answer_only) {
+    verdict.error = ErrorClass::format;
+    verdict.reason = "no chain is asked for";
+    return verdict;
+  }
+  if (!line.closed) {
+    // The output ran out in the middle of a line, or ANS came before NL.
+    const bool cut = static_cast<size_t>(line.end) == output.size();
+    verdict.error = cut ? ErrorClass::truncated : ErrorClass::format;
+    verdict.reason = cut ? "the output ends inside the line" : "the line does not end with NL";
+    return verdict;
+  }
+  const auto words =
+      output.subspan(static_cast<size_t>(line.begin), static_cast<size_t>(line.end - line.begin - 1));
+  const auto written = parse(words, verdict.reason);
+  if (!written) {
+    verdict.error = ErrorClass::format;
+    return verdict;
+  }
+  compare(*written, verdict);
+  advance(*written);
+  return verdict;
+}
+
+std::optional<ChainReader::Written> ChainReader::parse(std::span<const std::string> words,
+                                                       std::string& reason) const {
+  WordReader reader(words);
+  Written written;
+  Operation& operation = written.operation;
+  if (reader.take("SUB")) {
+    operation.kind = Operation::Kind::subtract;
+  } else if (reader.take("DIV")) {
+    operation.kind = Operation::Kind::divide;
+  } else if (reader.take("SW")) {
+    operation.kind = Operation::Kind::swap;
+  } else {
+    reason = "the line does not begin with SUB, DIV or SW";
+    return std::nullopt;
+  }
+  const bool divide = operation.kind == Operation::Kind::divide;
+  const bool swap = operation.kind == Operation::Kind::swap;
+  const auto target = reader.row(state_.rows());
+  const auto source = divide ? target : reader.row(state_.rows());
+  const auto factor = swap ? std::optional<Rational>(0) : reader.value();
+  if (!target || !source || !factor || !reader.take(":")) {
+    reason = fmt::format("the operation is not readable (rows R1..R{}, a factor, ':')", state_.rows());
+    return std::nullopt;
+  }
+  operation = {operation.kind, *target, divide ? 0 : *source, *factor};
+  if (!divide && *target == *source) {
+    reason = fmt::format("{} cannot be combined with itself", row_name(*target));
+    return std::nullopt;
+  }
+  if (divide && factor->is_zero()) {
+    reason = "a row cannot be divided by 0";
+    return std::nullopt;
+  }
+  const bool products = operation.kind == Operation::Kind::subtract && format_ == ChainFormat::prod;
+  for (int column = 0; !swap && column < state_.columns(); ++column) {
+    const auto values = reader.values(products ? 2 : 1);
+    if (!values) {
+      reason = fmt::format("column {} is missing or not readable", column + 1);
+      return std::nullopt;
+    }
+    if (products) written.products.push_back(values->front());
+    written.entries.push_back(values->back());
+  }
+  if (!reader.done()) {
+    reason = fmt::format("\"{}\" is too much", words[reader.position()]);
+    return std::nullopt;
+  }
+  return written;
+}
+
+void ChainReader::compare(const Written& written, StepVerdict& verdict) const {
+  const Operation& operation = written.operation;
+  for (size_t column = 0; column < written.entries.size() && verdict.reason.empty(); ++column) {
+    const Rational& source = state_(operation.source, static_cast<int>(column));
+    if (!written.products.empty() && written.products[column] != operation.factor * source) {
+      verdict.reason =
+          difference(operation, "the product", column, operation.factor * source, written.products[column]);
+      break;
+    }
+    const Rational expected =
+        new_entry(operation, state_(operation.target, static_cast<int>(column)), source);
+    if (written.entries[column] != expected) {
+      verdict.reason = difference(operation, "the entry", column, expected, written.entries[column]);
+    }
+  }
+  verdict.valid = verdict.reason.empty();
+  if (!verdict.valid) verdict.error = is_stale(written) ? ErrorClass::stale_row : ErrorClass::arithmetic;
+}
+
+// Whether the line is right for some earlier contents of its rows.
+bool ChainReader::is_stale(const Written& written) const {
+  const Operation& operation = written.operation;
+  const bool divide = operation.kind == Operation::Kind::divide;
+  const auto explains = [&](const Vector& target, const Vector& source) {
+    for (size_t column = 0; column < written.entries.size(); ++column) {
+      if (!written.products.empty() && written.products[column] != operation.factor * source[column])
+        return false;
+      if (written.entries[column] != new_entry(operation, target[column], source[column])) return false;
+    }
+    return true;
+  };
+  const auto& targets = versions_[static_cast<size_t>(operation.target)];
+  const auto& sources = versions_[static_cast<size_t>(divide ? operation.target : operation.source)];
+  return std::any_of(targets.begin(), targets.end(), [&](const Vector& target) {
+    if (divide) return explains(target, target);
+    return std::any_of(sources.begin(), sources.end(),
+                       [&](const Vector& source) { return explains(target, source); });
+  });
+}
+
+void ChainReader::advance(const Written& written) {
+  const Operation& operation = written.operation;
+  if (operation.kind == Operation::Kind::swap) {
+    apply(operation, state_);
+    remember(operation.source);
+  }
+  for (size_t column = 0; column < written.entries.size(); ++column) {
+    state_(operation.target, static_cast<int>(column)) = written.entries[column];
+  }
+  remember(operation.target);
+}
+
+void ChainReader::remember(int row) {
+  auto& versions = versions_[static_cast<size_t>(row)];
+  versions.push_back(state_.row(row));
+  if (versions.size() > remembered_versions) versions.erase(versions.begin());
+}
+
+Verdict begin_verdict(const OutputParts& parts, std::span<const std::string> reference) {
+  const OutputParts solution = split_output(reference);
+  Verdict verdict;
+  verdict.finished = parts.finished;
+  verdict.chain_words = parts.chain_words;
+  verdict.reference_chain_words = solution.chain_words;
+  verdict.reference_steps = static_cast<int>(solution.lines.size());
+  verdict.has_fraction = std::any_of(reference.begin(), reference.end(),
+                                     [](const std::string& word) { return word.starts_with('/'); });
+  return verdict;
+}
+
+void mark_reference_steps(Verdict& verdict, std::span<const std::string> output,
+                          std::span<const std::string> reference) {
+  const OutputParts solution = split_output(reference);
+  for (size_t i = 0; i < std::min(verdict.steps.size(), solution.lines.size()); ++i) {
+    const auto said = output.subspan(static_cast<size_t>(verdict.steps[i].begin),
+                                     static_cast<size_t>(verdict.steps[i].end - verdict.steps[i].begin));
+    const auto& line = solution.lines[i];
+    verdict.steps[i].as_reference =
+        std::equal(said.begin(), said.end(), reference.begin() + line.begin, reference.begin() + line.end);
+  }
+}
+
+void conclude(Verdict& verdict, const OutputParts& parts, const Ending& ending) {
+  const bool complete_output = parts.finished && parts.has_answer;
+  verdict.answer_right = complete_output && ending.readable && ending.right;
+  const auto fault = std::find_if(verdict.steps.begin(), verdict.steps.end(),
+                                  [](const StepVerdict& step) { return !step.valid; });
+  if (fault != verdict.steps.end()) {
+    verdict.error = fault->error;
+  } else if (!parts.has_answer) {
+    verdict.error = parts.finished ? ErrorClass::format : ErrorClass::truncated;
+  } else if (!ending.complete) {
+    verdict.error = ErrorClass::policy;
+  } else if (!parts.finished) {
+    verdict.error = ErrorClass::truncated;
+  } else if (!ending.readable) {
+    verdict.error = ErrorClass::format;
+  } else if (!ending.right) {
+    verdict.error = ErrorClass::final_copy;
+  }
+  verdict.chain_valid = verdict.answer_right && verdict.error == ErrorClass::none;
+}
+
+}  // namespace giantrabbit::data

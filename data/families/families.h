@@ -1,0 +1,12 @@
+// The families by name of their source file. In: nothing. Out: one stateless object each, alive for the whole
+// program. Use find_family() (data/problem.h) unless you need a special one.
+#pragma once
+
+#include "data/problem.h"
+
+namespace giantrabbit::data {
+
+const Family& row_reduction();      // RREF, 2x3 .. 3x5
+const Family& row_reduction_4x5();  // RREF too, but generates 4x5 only
+
+}  // namespace giantrabbit::data
