@@ -10,17 +10,13 @@
 #pragma once
 
 #include <optional>
-#include <string_view>
 
 #include <ATen/core/Tensor.h>
 
+#include "ops/normalizer.h"
 #include "ops/sparse_mask.h"
 
 namespace giantrabbit::ops {
-
-enum class Normalizer : int64_t { softmax = 0, sparsemax = 1, entmax15 = 2 };
-Normalizer parse_normalizer(std::string_view text);  // throws c10::Error that lists the three
-std::string_view normalizer_name(Normalizer normalizer);
 
 // scale: factor of the scores; none = 1/sqrt(d).
 at::Tensor sparse_mask_attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,

@@ -1,0 +1,29 @@
+// Scores to weights for one row, and back for the gradient: the inner functions of every CPU kernel of this
+// library. Raw pointers, no ATen, no allocation, safe to call from any thread. The row contract of
+// ops/sparsemax.h holds: -inf gives weight 0, a row without a permitted entry gives zeros and zero gradient,
+// NaN or +inf gives NaN in the whole row, equal scores give equal weights, an entry exactly at the threshold
+// has weight 0. The result depends on the row's values only, and on the instruction set (in the last bits).
+#pragma once
+
+#include <cstdint>
+
+#include "ops/cpu/capability.h"
+#include "ops/cpu/row_functions.h"
+#include "ops/normalizer.h"
+
+namespace giantrabbit::ops::cpu {
+
+// In place, scores to weights. Thresholds and sums of float rows are computed in double; softmax of a float
+// row uses an exponential with relative error below 2e-7 that is 0 below exp(-87.3).
+void normalize_row(Normalizer normalizer, float* row, int64_t n);
+void normalize_row(Normalizer normalizer, double* row, int64_t n);
+
+// In place, gradient of the weights to gradient of the scores. Entries whose weight is 0 get gradient 0,
+// whatever their incoming gradient is; NaN weights give NaN.
+void normalize_row_backward(Normalizer normalizer, const float* weights, float* grad, int64_t n);
+void normalize_row_backward(Normalizer normalizer, const double* weights, double* grad, int64_t n);
+
+// The functions of one instruction set. The capability must be one of machine_capabilities().
+const RowFunctions& row_functions(Capability capability);
+
+}  // namespace giantrabbit::ops::cpu
