@@ -1,0 +1,161 @@
+// See the header for what each quantity means and why it was chosen. Invariant: an interval contains its
+// estimate.
+#include "eval/statistics.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <stdexcept>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "data/counter_rng.h"
+
+namespace giantrabbit::eval {
+namespace {
+
+// Wilson's formula for a share p of n parts, n not necessarily whole.
+Interval wilson_at(double rate, double parts, double z) {
+  const double square = z * z;
+  const double center = (rate + square / (2 * parts)) / (1 + square / parts);
+  const double half =
+      z / (1 + square / parts) * std::sqrt(rate * (1 - rate) / parts + square / (4 * parts * parts));
+  // At 0 and 1 the bound is the rate itself; rounding must not move it across.
+  return {std::clamp(center - half, 0.0, rate), std::clamp(center + half, rate, 1.0)};
+}
+
+double upper_normal_tail(double z) { return 0.5 * std::erfc(z / std::sqrt(2.0)); }
+
+}  // namespace
+
+Interval wilson(int64_t count, int64_t total, double z) {
+  if (count < 0 || count > total) {
+    throw std::invalid_argument(
+        fmt::format("wilson: count must lie in 0 .. total, got {} of {}", count, total));
+  }
+  if (total == 0) return {0, 1};
+  return wilson_at(static_cast<double>(count) / static_cast<double>(total), static_cast<double>(total), z);
+}
+
+Share share(int64_t count, int64_t total) { return {count, total, wilson(count, total)}; }
+
+Share clustered_share(std::span<const Cluster> clusters) {
+  Share result;
+  double used = 0;
+  for (const Cluster& cluster : clusters) {
+    result.count += cluster.count;
+    result.total += cluster.total;
+    used += cluster.total > 0 ? 1 : 0;
+  }
+  result.interval = wilson(result.count, result.total);
+  if (result.total == 0) return result;
+  const double rate = result.rate();
+  const auto total = static_cast<double>(result.total);
+  double effect = total / used;
+  if (result.count > 0 && result.count < result.total && used > 1) {
+    double squares = 0;
+    for (const Cluster& cluster : clusters) {
+      const double residual = static_cast<double>(cluster.count) - rate * static_cast<double>(cluster.total);
+      squares += residual * residual;
+    }
+    const double variance = squares * used / (used - 1) / (total * total);
+    effect = std::max(1.0, variance / (rate * (1 - rate) / total));
+  }
+  result.interval = wilson_at(rate, total / effect, z_two_sided_95);
+  return result;
+}
+
+double mcnemar(const PairedCounts& pairs) {
+  const int64_t discordant = pairs.only_first + pairs.only_second;
+  const int64_t smaller = std::min(pairs.only_first, pairs.only_second);
+  const double log_half_power = -static_cast<double>(discordant) * std::log(2.0);
+  double tail = 0;
+  for (int64_t k = 0; k <= smaller; ++k) {
+    const auto n = static_cast<double>(discordant);
+    const auto chosen = static_cast<double>(k);
+    tail +=
+        std::exp(std::lgamma(n + 1) - std::lgamma(chosen + 1) - std::lgamma(n - chosen + 1) + log_half_power);
+  }
+  return std::min(1.0, 2 * tail);
+}
+
+double tango_score(const PairedCounts& pairs, double difference) {
+  const auto items = static_cast<double>(pairs.total());
+  const auto gained = static_cast<double>(pairs.only_second);
+  const auto lost = static_cast<double>(pairs.only_first);
+  const double distance = gained - lost - items * difference;
+  // Maximum-likelihood share of `lost` pairs when the difference is fixed: the root of a x^2 + b x + c.
+  const double a = 2 * items;
+  const double b = -gained - lost + (2 * items - gained + lost) * difference;
+  const double c = -lost * difference * (1 - difference);
+  const double lost_share = a == 0 ? 0 : (std::sqrt(std::max(0.0, b * b - 4 * a * c)) - b) / (2 * a);
+  const double variance = items * (2 * lost_share + difference * (1 - difference));
+  if (variance > 0) return distance / std::sqrt(variance);
+  if (distance == 0) return 0;
+  return std::copysign(std::numeric_limits<double>::infinity(), distance);
+}
+
+Interval tango_interval(const PairedCounts& pairs, double z) {
+  if (pairs.total() == 0) return {-1, 1};
+  const double estimate =
+      static_cast<double>(pairs.only_second - pairs.only_first) / static_cast<double>(pairs.total());
+  // The score falls as the difference grows; 60 halvings leave an error below 1e-17.
+  const auto solve = [&](double inside, double outside) {
+    for (int halving = 0; halving < 60; ++halving) {
+      const double middle = (inside + outside) / 2;
+      (std::abs(tango_score(pairs, middle)) <= z ? inside : outside) = middle;
+    }
+    return inside;
+  };
+  return {solve(estimate, -1), solve(estimate, 1)};
+}
+
+NonInferiority non_inferiority(const PairedCounts& pairs, double margin) {
+  NonInferiority result;
+  if (pairs.total() == 0) return result;
+  result.lower_bound = tango_interval(pairs, z_one_sided_95).low;
+  result.probability = upper_normal_tail(tango_score(pairs, -margin));
+  result.shown = result.probability < 0.05;
+  return result;
+}
+
+PairedDifference paired_bootstrap(std::span<const double> first, std::span<const double> second,
+                                  uint64_t seed, int replicates) {
+  if (first.size() != second.size() || replicates < 1) {
+    throw std::invalid_argument(fmt::format(
+        "paired_bootstrap: two lists of the same length and at least one replicate are needed, got {} and "
+        "{} values and {} replicates",
+        first.size(), second.size(), replicates));
+  }
+  if (first.empty()) return {};
+  const auto items = static_cast<int64_t>(first.size());
+  std::vector<double> differences(first.size());
+  double sum = 0;
+  for (size_t item = 0; item < first.size(); ++item) {
+    differences[item] = second[item] - first[item];
+    sum += differences[item];
+  }
+  std::vector<double> means(static_cast<size_t>(replicates));
+  for (int replicate = 0; replicate < replicates; ++replicate) {
+    data::CounterRng rng({seed, static_cast<uint64_t>(replicate)});
+    double resampled = 0;
+    for (int64_t draw = 0; draw < items; ++draw) {
+      resampled += differences[static_cast<size_t>(rng.uniform(0, items - 1))];
+    }
+    means[static_cast<size_t>(replicate)] = resampled / static_cast<double>(items);
+  }
+  return {sum / static_cast<double>(items), {quantile(means, 0.025), quantile(means, 0.975)}};
+}
+
+double quantile(std::span<const double> values, double probability) {
+  if (values.empty()) return 0;
+  std::vector<double> sorted(values.begin(), values.end());
+  std::ranges::sort(sorted);
+  const double position = probability * static_cast<double>(sorted.size() - 1);
+  const auto below = static_cast<size_t>(position);
+  const size_t above = std::min(below + 1, sorted.size() - 1);
+  return sorted[below] + (position - static_cast<double>(below)) * (sorted[above] - sorted[below]);
+}
+
+}  // namespace giantrabbit::eval
