@@ -1,0 +1,76 @@
+// In: examples. Out: padded int64 tensors. Kept invariant: entry [b, t] of decoder_input is what comes before
+// entry [b, t] of target, and everything beyond a sequence's length is pad.
+#include "data/batch.h"
+
+#include <algorithm>
+#include <stdexcept>
+
+#include <torch/torch.h>
+
+namespace giantrabbit::data {
+namespace {
+
+using Ids = std::vector<int64_t>;
+
+void require_examples(std::span<const Example> examples) {
+  if (examples.empty()) throw std::invalid_argument("batch: expected at least one example, got none");
+}
+
+torch::Tensor padded(std::span<const Example> examples, Ids Example::*member, int64_t& total) {
+  size_t longest = 0;
+  for (const Example& example : examples) longest = std::max(longest, (example.*member).size());
+  torch::Tensor result = torch::full({static_cast<int64_t>(examples.size()), static_cast<int64_t>(longest)},
+                                     Vocabulary::pad, torch::kInt64);
+  auto* row = result.data_ptr<int64_t>();
+  total = 0;
+  for (const Example& example : examples) {
+    std::copy((example.*member).begin(), (example.*member).end(), row);
+    total += static_cast<int64_t>((example.*member).size());
+    row += longest;
+  }
+  return result;
+}
+
+torch::Tensor lengths(std::span<const Example> examples, Ids Example::*member) {
+  torch::Tensor result = torch::empty({static_cast<int64_t>(examples.size())}, torch::kInt64);
+  auto* length = result.data_ptr<int64_t>();
+  for (const Example& example : examples) *length++ = static_cast<int64_t>((example.*member).size());
+  return result;
+}
+
+torch::Tensor shifted(std::span<const Example> examples, const torch::Tensor& target) {
+  torch::Tensor result = torch::full_like(target, Vocabulary::pad);
+  auto* row = result.data_ptr<int64_t>();
+  for (const Example& example : examples) {
+    row[0] = Vocabulary::bos;
+    std::copy(example.target.begin(), example.target.end() - 1, row + 1);
+    row += target.size(1);
+  }
+  return result;
+}
+
+}  // namespace
+
+Batch make_prompt_batch(std::span<const Example> examples) {
+  require_examples(examples);
+  const torch::NoGradGuard no_grad;
+  Batch batch;
+  int64_t total = 0;
+  batch.prompt = padded(examples, &Example::prompt, total);
+  batch.prompt_lengths = lengths(examples, &Example::prompt);
+  return batch;
+}
+
+Batch make_batch(std::span<const Example> examples) {
+  Batch batch = make_prompt_batch(examples);
+  for (const Example& example : examples) {
+    if (example.target.empty()) throw std::invalid_argument("batch: an example has an empty target");
+  }
+  const torch::NoGradGuard no_grad;
+  batch.target = padded(examples, &Example::target, batch.target_tokens);
+  batch.target_lengths = lengths(examples, &Example::target);
+  batch.decoder_input = shifted(examples, batch.target);
+  return batch;
+}
+
+}  // namespace giantrabbit::data
