@@ -51,86 +51,115 @@ template <class T>
 void softmax_row(T* row, int64_t n) {
   const T maximum = row_maximum(row, n);
   if (special_row(row, n, maximum)) return;
-  constexpr int64_t kBlock = 1024;  // float sums stay this short; blocks are added in double
-  double total = 0.0;
+  constexpr int64_t kBlock = 8 * Lanes<T>::count;  // at most 8 float additions per lane, then double
+  Wide total{};
   for (int64_t begin = 0; begin < n; begin += kBlock) {
     Vec<T> sum{};
-    map_row<T>(row + begin, n - begin < kBlock ? n - begin : kBlock, -static_cast<T>(kInfinity),
-               [&](Vec<T> score) {
-                 const Vec<T> weight = exponential<T>(score - maximum);
-                 sum += weight;
-                 return weight;
-               });
-    total += lane_sum(sum);
+    const int64_t length = n - begin < kBlock ? n - begin : kBlock;
+    map_row<T>(row + begin, length, -static_cast<T>(kInfinity), [&](Vec<T> score) {
+      const Vec<T> weight = exponential<T>(score - maximum);
+      sum += weight;
+      return weight;
+    });
+    total += widened(sum);
   }
-  const T factor = static_cast<T>(1.0 / total);
+  const T factor = static_cast<T>(1.0 / lane_sum(total));
   map_row<T>(row, n, T(0), [&](Vec<T> weight) { return weight * factor; });
 }
 
-// The threshold functions read scores as y = (z - maximum) * scale, so the largest y is 0 and tau lies in
-// [-1, 0).
+// The threshold functions read scores as y = (z - maximum) * scale: the largest y is 0 and tau lies in [-1,
+// 0).
 
-// Michelot's iteration: every set that contains the support gives a lower bound of tau; entries below the
-// bound leave.
+struct SupportSums {
+  double maximum;
+  double tau;
+  Wide count{};
+  Wide sum{};
+
+  void add(Wide score) {
+    const Wide y = score - maximum;
+    count += y > tau ? Wide{} + 1.0 : Wide{};
+    sum += y > tau ? y : Wide{};
+  }
+  void merge(const SupportSums& other) {
+    count += other.count;
+    sum += other.sum;
+  }
+};
+
+// Michelot's iteration: every set that contains the support gives a lower bound of tau; entries below it
+// leave.
 template <class T>
 double sparsemax_threshold(const T* scores, int64_t n, double maximum) {
   double tau = -1.0;
   for (double previous = kInfinity;;) {
-    Wide count{};
-    Wide sum{};
-    visit_wide(scores, n, -kInfinity, [&](Wide score) {
-      const Wide y = score - maximum;
-      count += y > tau ? Wide{} + 1.0 : Wide{};
-      sum += y > tau ? y : Wide{};
-    });
-    const double members = lane_sum(count);
+    const SupportSums sums = sum_row(scores, n, -kInfinity, SupportSums{maximum, tau});
+    const double members = lane_sum(sums.count);
     if (members >= previous) return tau;
-    tau = (lane_sum(sum) - 1.0) / members;
+    tau = (lane_sum(sums.sum) - 1.0) / members;
     previous = members;
   }
 }
 
+struct DistanceSums {
+  double maximum;
+  double scale;
+  double tau;
+  Wide count{};
+  Wide sum{};
+  Wide squares{};
+  Wide smallest = Wide{} + kInfinity;
+
+  void add(Wide score) {
+    const Wide distance = (score - maximum) * scale - tau;
+    const Wide kept = distance > 0.0 ? distance : Wide{};
+    count += distance > 0.0 ? Wide{} + 1.0 : Wide{};
+    sum += kept;
+    squares += kept * kept;
+    const Wide nearer = distance < smallest ? distance : smallest;
+    smallest = distance > 0.0 ? nearer : smallest;
+  }
+  void merge(const DistanceSums& other) {
+    count += other.count;
+    sum += other.sum;
+    squares += other.squares;
+    smallest = other.smallest < smallest ? other.smallest : smallest;
+  }
+};
+
 // Newton's iteration on |max(y - tau, 0)|_2 = 1, which is convex: from the left it stays on the left. Once
-// the closed form for the current members keeps them all, it is the answer.
+// the closed form for the current members keeps them all, it is the answer; from afar it is computed a second
+// time, close by, because its differences of squares cancel.
 template <class T>
 double entmax15_threshold(const T* scores, int64_t n, double maximum, double scale) {
   for (double tau = -1.0;;) {
-    Wide count{};
-    Wide sum{};
-    Wide squares{};
-    Wide smallest = Wide{} + kInfinity;
-    visit_wide(scores, n, -kInfinity, [&](Wide score) {
-      const Wide distance = (score - maximum) * scale - tau;
-      const Wide kept = distance > 0.0 ? distance : Wide{};
-      count += distance > 0.0 ? Wide{} + 1.0 : Wide{};
-      sum += kept;
-      squares += kept * kept;
-      smallest = distance > 0.0 && distance < smallest ? distance : smallest;
-    });
-    const double members = lane_sum(count);
-    const double total = lane_sum(sum);
-    const double energy = lane_sum(squares);
+    const DistanceSums sums = sum_row(scores, n, -kInfinity, DistanceSums{maximum, scale, tau});
+    const double members = lane_sum(sums.count);
+    const double total = lane_sum(sums.sum);
+    const double squares = lane_sum(sums.squares);
     double nearest = kInfinity;
-    for (int64_t lane = 0; lane < kWide; ++lane)
-      nearest = smallest[lane] < nearest ? smallest[lane] : nearest;
+    for (int64_t i = 0; i < kWide; ++i) nearest = sums.smallest[i] < nearest ? sums.smallest[i] : nearest;
     const double mean = total / members;
-    const double room = (1.0 - (energy - total * mean)) / members;
+    const double room = (1.0 - (squares - total * mean)) / members;
     const double step = mean - __builtin_sqrt(room > 0.0 ? room : 0.0);
-    if (step < nearest) return tau + step;
-    const double next = tau + (energy - __builtin_sqrt(energy)) / total;
-    if (!(next > tau)) return tau;
+    const bool final_members = step < nearest;
+    const double next = tau + (final_members ? step : (squares - __builtin_sqrt(squares)) / total);
+    if ((final_members && squares < 2.0) || !(next > tau)) return final_members ? next : tau;
     tau = next;
   }
 }
 
-// Copies y of every entry with y > -1 (no other can be in the support) to `candidates`; -1 if there are too
-// many.
+// Copies y of every entry with y > -1 (no other can be in the support) to `candidates` and fills the last
+// vector up with -inf; the count, a multiple of kWide, or -1 if there are so many that whole-row sums are
+// cheaper.
 constexpr int64_t kCandidates = 512;
 
 template <class T>
 int64_t collect_candidates(const T* row, int64_t n, T maximum, T scale, double* candidates) {
   constexpr int64_t kCount = Lanes<T>::count;
   constexpr int64_t kGroup = 4 * kCount;
+  const int64_t share = n / 4 > kGroup ? n / 4 : kGroup;
+  const int64_t limit = share < kCandidates ? share : kCandidates;
   int64_t found = 0;
   for (int64_t i = 0; i < n; i += kGroup) {
     uint64_t bits = 0;
@@ -142,12 +171,13 @@ int64_t collect_candidates(const T* row, int64_t n, T maximum, T scale, double* 
                                 : load_part(row + begin, n - begin, -static_cast<T>(kInfinity));
       bits |= lane_bits<T>((scores - maximum) * scale > T(-1)) << (part * kCount);
     }
-    if (found + kGroup > kCandidates) return -1;
+    if (found + __builtin_popcountll(bits) > limit) return -1;
     for (; bits != 0; bits &= bits - 1) {
       const double score = static_cast<double>(row[i + __builtin_ctzll(bits)]);
       candidates[found++] = (score - static_cast<double>(maximum)) * static_cast<double>(scale);
     }
   }
+  while (found % kWide != 0) candidates[found++] = -kInfinity;
   return found;
 }
 
@@ -182,40 +212,63 @@ void entmax15_row(T* row, int64_t n) {
 // Backward. `weights == 0` selects, rather than multiplies, so that an infinite gradient outside the support
 // is harmless.
 
+struct WeightedSums {
+  Wide dot{};
+
+  void add(Wide weight, Wide g) { dot += weight == 0.0 ? Wide{} : weight * g; }
+  void merge(const WeightedSums& other) { dot += other.dot; }
+};
+
 template <class T>
 void softmax_row_backward(const T* weights, T* grad, int64_t n) {
-  Wide sum{};
-  visit_wide_pair(weights, grad, n, [&](Wide weight, Wide g) { sum += weight == 0.0 ? Wide{} : weight * g; });
-  const T dot = static_cast<T>(lane_sum(sum));
+  const T dot = static_cast<T>(lane_sum(sum_pair<WeightedSums>(weights, grad, n).dot));
   map_pair<T>(weights, grad, n,
               [&](Vec<T> weight, Vec<T> g) { return weight == T(0) ? Vec<T>{} : weight * (g - dot); });
 }
 
-template <class T>
-void sparsemax_row_backward(const T* weights, T* grad, int64_t n) {
+struct MemberSums {
   Wide count{};
   Wide sum{};
-  visit_wide_pair(weights, grad, n, [&](Wide weight, Wide g) {
+
+  void add(Wide weight, Wide g) {
     count += weight == 0.0 ? Wide{} : Wide{} + 1.0;
     sum += weight == 0.0 ? Wide{} : g;
-  });
-  const T mean = static_cast<T>(lane_sum(sum) / lane_sum(count));
+  }
+  void merge(const MemberSums& other) {
+    count += other.count;
+    sum += other.sum;
+  }
+};
+
+template <class T>
+void sparsemax_row_backward(const T* weights, T* grad, int64_t n) {
+  const auto sums = sum_pair<MemberSums>(weights, grad, n);
+  const T mean = static_cast<T>(lane_sum(sums.sum) / lane_sum(sums.count));
   map_pair<T>(weights, grad, n, [&](Vec<T> weight, Vec<T> g) {
-    return weight == T(0) ? Vec<T>{}
-                          : (g - mean) + (weight - weight);  // weight - weight carries NaN, else it is 0
+    const Vec<T> not_a_number = weight - weight;  // 0 for every finite weight
+    return weight == T(0) ? Vec<T>{} : (g - mean) + not_a_number;
   });
 }
 
-template <class T>
-void entmax15_row_backward(const T* weights, T* grad, int64_t n) {
+struct RootSums {
   Wide sum{};
   Wide dot{};
-  visit_wide_pair(weights, grad, n, [&](Wide weight, Wide g) {
+
+  void add(Wide weight, Wide g) {
     const Wide root = square_root(weight);
     sum += root;
     dot += weight == 0.0 ? Wide{} : root * g;
-  });
-  const T mean = static_cast<T>(lane_sum(dot) / lane_sum(sum));
+  }
+  void merge(const RootSums& other) {
+    sum += other.sum;
+    dot += other.dot;
+  }
+};
+
+template <class T>
+void entmax15_row_backward(const T* weights, T* grad, int64_t n) {
+  const auto sums = sum_pair<RootSums>(weights, grad, n);
+  const T mean = static_cast<T>(lane_sum(sums.dot) / lane_sum(sums.sum));
   map_pair<T>(weights, grad, n, [&](Vec<T> weight, Vec<T> g) {
     return weight == T(0) ? Vec<T>{} : square_root(weight) * (g - mean);
   });

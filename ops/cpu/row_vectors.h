@@ -67,12 +67,19 @@ inline void store_part(T* to, int64_t count, Vec<T> vec) {
   for (int64_t i = 0; i < count; ++i) to[i] = vec[i];
 }
 
-template <class V>
-inline double lane_sum(V vec) {
+inline double lane_sum(Wide vec) {
   double sum = 0.0;
-  for (int64_t i = 0; i < static_cast<int64_t>(sizeof(V) / sizeof(vec[0])); ++i)
-    sum += static_cast<double>(vec[i]);
+  for (int64_t i = 0; i < kWide; ++i) sum += vec[i];
   return sum;
+}
+
+// Adds neighbouring halves of a float vector, so that its sum goes on in double.
+inline Wide widened(Vec<double> vec) { return vec; }
+
+inline Wide widened(Vec<float> vec) {
+  float lanes[Lanes<float>::count];
+  __builtin_memcpy(lanes, &vec, sizeof(vec));
+  return load_wide(lanes) + load_wide(lanes + kWide);
 }
 
 template <class V>
@@ -111,6 +118,12 @@ inline uint64_t lane_bits(Mask mask) {
   } else {
     return static_cast<unsigned>(_mm256_movemask_pd((__m256d)mask));
   }
+#elif defined(__SSE2__)
+  if constexpr (sizeof(T) == 4) {
+    return static_cast<unsigned>(_mm_movemask_ps((__m128)mask));
+  } else {
+    return static_cast<unsigned>(_mm_movemask_pd((__m128d)mask));
+  }
 #else
   uint64_t bits = 0;
   for (int64_t i = 0; i < Lanes<T>::count; ++i) bits |= static_cast<uint64_t>(mask[i] != 0) << i;
@@ -143,19 +156,37 @@ inline void map_pair(const T* weights, T* grad, int64_t n, Function function) {
   }
 }
 
-// Calls function(widened row[i]) for whole vectors of double, the last one filled up with `fill`.
-template <class T, class Function>
-inline void visit_wide(const T* row, int64_t n, double fill, Function function) {
+// Sums over a row in double. `Sums` has add(scores) and merge(other); two of them take turns, because one
+// chain of dependent additions is slower than the loads.
+template <class Sums, class T>
+inline Sums sum_row(const T* row, int64_t n, double fill, const Sums& start) {
+  Sums even = start;
+  Sums odd = start;
   int64_t i = 0;
-  for (; i + kWide <= n; i += kWide) function(load_wide(row + i));
-  if (i < n) function(load_wide_part(row + i, n - i, fill));
+  for (; i + 2 * kWide <= n; i += 2 * kWide) {
+    even.add(load_wide(row + i));
+    odd.add(load_wide(row + i + kWide));
+  }
+  for (; i < n; i += kWide)
+    even.add(i + kWide <= n ? load_wide(row + i) : load_wide_part(row + i, n - i, fill));
+  even.merge(odd);
+  return even;
 }
 
-template <class T, class Function>
-inline void visit_wide_pair(const T* weights, const T* grad, int64_t n, Function function) {
+// The same over weights and gradients, with add(weights, gradients); lanes past the end have weight 0.
+template <class Sums, class T>
+inline Sums sum_pair(const T* weights, const T* grad, int64_t n) {
+  Sums even;
+  Sums odd;
   int64_t i = 0;
-  for (; i + kWide <= n; i += kWide) function(load_wide(weights + i), load_wide(grad + i));
-  if (i < n) function(load_wide_part(weights + i, n - i, 0.0), load_wide_part(grad + i, n - i, 0.0));
+  for (; i + 2 * kWide <= n; i += 2 * kWide) {
+    even.add(load_wide(weights + i), load_wide(grad + i));
+    odd.add(load_wide(weights + i + kWide), load_wide(grad + i + kWide));
+  }
+  for (; i + kWide <= n; i += kWide) even.add(load_wide(weights + i), load_wide(grad + i));
+  if (i < n) even.add(load_wide_part(weights + i, n - i, 0.0), load_wide_part(grad + i, n - i, 0.0));
+  even.merge(odd);
+  return even;
 }
 
 // exp(x) for x <= 0: 2^k times a Taylor polynomial of the rest, which is within +-ln(2)/2. Degree 7 truncates
