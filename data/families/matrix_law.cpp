@@ -2,11 +2,11 @@
 // entries, and every value that a chain writes is a word of the vocabulary.
 //
 // Note: the law. A shape, a rank, zero columns in front, whether the reduced form has fractions (halves,
-// thirds, quarters in one or two rows) and whether the prompt has entries of 10 to 30 are drawn first and
-// then kept; only the numbers are redrawn until the matrix fits, so rejection hardly shifts these shares. The
-// matrix is built backwards: reduced form, rows made whole and scaled, upper rows mixed with lower ones,
-// lower with upper ones, and sometimes a few free row operations and a swap (they give fractional multipliers
-// and zero pivots).
+// thirds, quarters in one or two rows) and whether the prompt has entries of 10 to 20 or of 21 to 30 are
+// drawn first and then kept; only the numbers are redrawn until the matrix fits, so rejection hardly shifts
+// these shares. The matrix is built backwards: reduced form, rows made whole and scaled, upper rows mixed
+// with lower ones, lower with upper ones, and sometimes a few free row operations and a swap (they give
+// fractional multipliers and zero pivots).
 #include "data/families/matrix_law.h"
 
 #include <algorithm>
@@ -23,8 +23,8 @@
 namespace giantrabbit::data {
 namespace {
 
-constexpr int64_t small_entry = 9;
-constexpr int64_t large_entry = 30;
+// The largest absolute entry of the prompt lies between two neighbours.
+constexpr std::array<int64_t, 4> entry_bounds = {0, 9, 20, 30};
 
 struct WeightedWhole {
   int64_t value = 0;
@@ -52,11 +52,12 @@ constexpr std::array<WeightedWhole, 2> ranks_of_2 = {{{1, .25}, {2, .75}}};
 constexpr std::array<WeightedWhole, 3> ranks_of_3 = {{{1, .12}, {2, .45}, {3, .43}}};
 constexpr std::array<WeightedWhole, 4> ranks_of_4 = {{{1, .08}, {2, .32}, {3, .40}, {4, .20}}};
 constexpr std::array<WeightedWhole, 3> denominators = {{{2, .55}, {3, .25}, {4, .20}}};
-constexpr std::array<WeightedWhole, 5> scales = {{{1, .56}, {2, .20}, {3, .12}, {-1, .08}, {4, .04}}};
+constexpr std::array<WeightedWhole, 5> scales = {{{1, .46}, {2, .25}, {3, .14}, {-1, .10}, {4, .05}}};
 
-constexpr double zero_front_chance = .29;
+constexpr std::array<WeightedWhole, 3> magnitudes = {{{0, .58}, {1, .21}, {2, .21}}};
+
+constexpr double zero_front_chance = .28;
 constexpr double fraction_chance = .36;
-constexpr double large_chance = .34;
 constexpr int tries_per_plan = 64;
 
 // What is drawn once per problem.
@@ -65,7 +66,7 @@ struct Plan {
   int columns = 0;
   std::vector<int> pivots;
   bool fraction = false;
-  bool large = false;
+  int64_t magnitude = 0;  // 0, 1, 2: which interval of entry_bounds
 };
 
 std::vector<int> draw_pivots(CounterRng& rng, int front, int rank, int columns) {
@@ -87,18 +88,19 @@ Plan draw_plan(CounterRng& rng, std::span<const WeightedShape> shapes) {
   const std::span<const WeightedWhole> ranks = rows == 2   ? std::span<const WeightedWhole>(ranks_of_2)
                                                : rows == 3 ? std::span<const WeightedWhole>(ranks_of_3)
                                                            : std::span<const WeightedWhole>(ranks_of_4);
-  Plan plan{rows, columns, {}, false, false};
+  Plan plan{rows, columns, {}, false, 0};
   const bool zero_front = rng.chance(zero_front_chance);
   int rank = static_cast<int>(choose_whole(rng, ranks));
-  // A zero column in front leaves too few columns for full column rank; so does a reduced form with free
-  // entries.
-  if (rank == columns && (zero_front || rng.chance(.5))) --rank;
+  // All matrices of full column rank have the same answer, and so have those with one zero column less: keep
+  // few.
+  if (rank == columns && rng.chance(.6)) --rank;
+  if (zero_front && rank > 1 && rank >= columns - 1 && rng.chance(.6)) rank = columns - 2;
   const int room = columns - rank;
   int front = zero_front && room > 0 ? 1 : 0;
   if (front == 1 && room > 1 && rng.chance(.12)) front = 2;
   plan.pivots = draw_pivots(rng, front, rank, columns);
   plan.fraction = rng.chance(fraction_chance) && plan.pivots.back() - front + 1 < columns - front;
-  plan.large = rng.chance(large_chance);
+  plan.magnitude = choose_whole(rng, magnitudes);
   return plan;
 }
 
@@ -133,9 +135,9 @@ void add_multiple(std::vector<int64_t>& target, int64_t factor, const std::vecto
   for (size_t j = 0; j < target.size(); ++j) target[j] += factor * source[j];
 }
 
-int64_t draw_multiplier(CounterRng& rng, bool large) {
-  if (rng.chance(.22)) return 0;
-  if (large) return rng.uniform(-6, 6);
+int64_t draw_multiplier(CounterRng& rng, int64_t magnitude) {
+  if (rng.chance(.1)) return 0;
+  if (magnitude > 0) return rng.uniform(-4 - 2 * magnitude, 4 + 2 * magnitude);
   return rng.chance(.1) ? rng.uniform(-5, 5) : rng.uniform(-3, 3);
 }
 
@@ -147,13 +149,13 @@ std::vector<std::vector<int64_t>> draw_rows(CounterRng& rng, const Plan& plan) {
   }
   for (size_t i = 0; i < rows.size(); ++i) {
     for (size_t j = i + 1; j < rows.size(); ++j) {
-      if (!rng.chance(.3)) add_multiple(rows[i], rng.uniform(-2, 2), rows[j]);
+      if (rng.chance(.85)) add_multiple(rows[i], rng.uniform(-3, 3), rows[j]);
     }
   }
   rows.resize(static_cast<size_t>(plan.rows), std::vector<int64_t>(static_cast<size_t>(plan.columns)));
   for (size_t i = rows.size(); i-- > 1;) {
     for (size_t j = 0; j < std::min(i, plan.pivots.size()); ++j) {
-      add_multiple(rows[i], draw_multiplier(rng, plan.large), rows[j]);
+      add_multiple(rows[i], draw_multiplier(rng, plan.magnitude), rows[j]);
     }
   }
   const int64_t last = plan.rows - 1;
@@ -185,7 +187,9 @@ std::optional<Matrix> try_plan(CounterRng& rng, const Plan& plan) {
   for (const auto& row : rows) {
     for (const int64_t entry : row) largest = std::max(largest, std::abs(entry));
   }
-  if (largest > large_entry || (largest > small_entry) != plan.large) return std::nullopt;
+  if (largest <= entry_bounds[static_cast<size_t>(plan.magnitude)] ||
+      largest > entry_bounds[static_cast<size_t>(plan.magnitude) + 1])
+    return std::nullopt;
   Matrix matrix(plan.rows, plan.columns);
   for (int i = 0; i < plan.rows; ++i) {
     for (int j = 0; j < plan.columns; ++j)
