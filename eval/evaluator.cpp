@@ -26,6 +26,16 @@ double Evaluation::chain_valid() const {
   return share(items, [](const Judged& item) { return item.verdict.chain_valid; });
 }
 
+Judged unreadable_item(std::string id) {
+  Judged item;
+  item.problem = {std::move(id), {"?"}};
+  item.verdict.finished = true;  // nothing was decoded, so nothing was cut off
+  item.verdict.error = data::ErrorClass::format;
+  return item;
+}
+
+bool is_unreadable(const Judged& item) { return item.problem.prompt == data::Words{"?"}; }
+
 int64_t output_limit(const data::Problem& problem, data::ChainFormat format) {
   try {
     const data::Words reference = data::find_family(problem.prompt.at(0)).solve(problem.prompt, format);

@@ -25,6 +25,10 @@ struct Evaluation {
   double chain_valid() const;  // share with every step valid and the answer right; 0 without items
 };
 
+// An outside item that could not be read: it counts as wrong and belongs to no group.
+Judged unreadable_item(std::string id);
+bool is_unreadable(const Judged& item);
+
 // Most tokens an output may have: twice the reference solution, 256 when there is none. Longer ones count as
 // truncated, otherwise a model that never stops would be timed for its loops.
 int64_t output_limit(const data::Problem& problem, data::ChainFormat format);

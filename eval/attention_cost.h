@@ -1,0 +1,71 @@
+// How much of what it may see a model's attention uses, and what that costs in keys scored and bytes read.
+// Measured by forcing given outputs through the network, so that compared runs see the same tokens.
+//
+// Element density is not cost: hardware skips whole pages of keys, so the page density stands beside it.
+// Every visible key is scored (K is read in full); of V only rows with a nonzero weight are read.
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "data/problem.h"
+#include "data/vocabulary.h"
+#include "model/giant_rabbit.h"
+
+namespace giantrabbit::eval {
+
+inline constexpr int64_t keys_per_page = 16;
+
+struct HeadCost {
+  double keys_used = 0;     // mean keys with a nonzero weight per query
+  double density = 0;       // keys used / keys visible, mean over queries
+  double page_density = 0;  // pages of 16 keys that are touched / pages visible, mean over queries
+};
+
+struct LayerCost {
+  std::string name;  // as in the trace: "decoder.0.self", ..
+  int64_t queries = 0;
+  double keys_visible = 0;   // mean per query
+  double keys_in_union = 0;  // mean keys used by any head
+  double union_density = 0;
+  std::vector<HeadCost> heads;
+  HeadCost mean() const;  // over the heads
+};
+
+struct AttentionCost {
+  std::vector<LayerCost> layers;  // in the order of computation
+  int64_t items = 0;
+  int64_t tokens = 0;  // written tokens they belong to
+  // Decoder only, per written token, summed over layers and heads.
+  double keys_scored = 0;
+  double key_bytes = 0;
+  double value_bytes = 0;
+};
+
+// One forward pass over a prompt and the output written to it.
+model::Trace trace_output(model::GiantRabbit& network, const data::Vocabulary& vocabulary,
+                          const data::Words& prompt, const data::Words& output);
+
+struct ForcedItem {
+  data::Words prompt;
+  data::Words output;  // chain, ANS, answer, EOS
+};
+AttentionCost measure_attention(model::GiantRabbit& network, const data::Vocabulary& vocabulary,
+                                std::span<const ForcedItem> items);
+
+// Adds up records of single sequences (B = 1, so no padding is counted); exposed for tests on hand-made
+// traces.
+class CostCounter {
+ public:
+  explicit CostCounter(int64_t head_width) : head_width_(head_width) {}
+  void add(const model::Trace& trace, int64_t tokens);
+  AttentionCost result() const;
+
+ private:
+  void add(const model::AttentionRecord& record, int64_t tokens);
+  int64_t head_width_;
+  AttentionCost sums_;  // sums instead of means until result()
+};
+
+}  // namespace giantrabbit::eval
