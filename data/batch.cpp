@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <stdexcept>
 
-#include <torch/torch.h>
+#include <ATen/core/grad_mode.h>
 
 namespace giantrabbit::data {
 namespace {
@@ -53,7 +53,7 @@ torch::Tensor shifted(std::span<const Example> examples, const torch::Tensor& ta
 
 Batch make_prompt_batch(std::span<const Example> examples) {
   require_examples(examples);
-  const torch::NoGradGuard no_grad;
+  const at::NoGradGuard no_grad;
   Batch batch;
   int64_t total = 0;
   batch.prompt = padded(examples, &Example::prompt, total);
@@ -66,7 +66,7 @@ Batch make_batch(std::span<const Example> examples) {
   for (const Example& example : examples) {
     if (example.target.empty()) throw std::invalid_argument("batch: an example has an empty target");
   }
-  const torch::NoGradGuard no_grad;
+  const at::NoGradGuard no_grad;
   batch.target = padded(examples, &Example::target, batch.target_tokens);
   batch.target_lengths = lengths(examples, &Example::target);
   batch.decoder_input = shifted(examples, batch.target);

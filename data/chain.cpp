@@ -16,7 +16,7 @@ namespace {
 // Looking further back would make long garbage quadratic in its length.
 constexpr size_t remembered_versions = 16;
 
-std::string row_name(int row) { return "R" + std::to_string(row + 1); }
+std::string row_name(int row) { return fmt::format("R{}", row + 1); }
 
 std::string difference(const Operation& operation, const char* what, size_t column, const Rational& expected,
                        const Rational& written) {

@@ -8,6 +8,8 @@
 #include <stdexcept>
 #include <system_error>
 
+#include <fmt/format.h>
+
 namespace giantrabbit::data {
 namespace {
 
@@ -42,8 +44,8 @@ int64_t parse_whole(std::string_view digits, std::string_view text) {
   const char* end = digits.data() + digits.size();
   const auto [stop, error] = std::from_chars(digits.data(), end, value);
   if (error != std::errc() || stop != end) {
-    throw std::invalid_argument("rational: expected \"3\", \"-3\" or \"-3/2\", got \"" + std::string(text) +
-                                "\"");
+    throw std::invalid_argument(
+        fmt::format("rational: expected \"3\", \"-3\" or \"-3/2\", got \"{}\"", text));
   }
   return value;
 }
@@ -68,16 +70,13 @@ Rational Rational::parse(std::string_view text) {
   if (slash == std::string_view::npos) return Rational(numerator);
   const int64_t denominator = parse_whole(text.substr(slash + 1), text);
   if (denominator <= 0) {
-    throw std::invalid_argument("rational: expected a positive denominator, got \"" + std::string(text) +
-                                "\"");
+    throw std::invalid_argument(fmt::format("rational: expected a positive denominator, got \"{}\"", text));
   }
   return Rational(numerator, denominator);
 }
 
 std::string Rational::text() const {
-  std::string result = std::to_string(numerator_);
-  if (denominator_ != 1) result += "/" + std::to_string(denominator_);
-  return result;
+  return is_integer() ? std::to_string(numerator_) : fmt::format("{}/{}", numerator_, denominator_);
 }
 
 Rational Rational::operator-() const { return Rational(narrow(-Wide{numerator_}), denominator_); }

@@ -37,9 +37,9 @@ Vocabulary::Vocabulary() {
     add(std::to_string(value), {.is_whole = true, .value = static_cast<double>(value)});
   }
   for (int64_t value = 2; value <= max_denominator; ++value) {
-    add("/" + std::to_string(value), {.is_denominator = true, .value = static_cast<double>(value)});
+    add(fmt::format("/{}", value), {.is_denominator = true, .value = static_cast<double>(value)});
   }
-  for (int64_t row = 1; row <= max_rows; ++row) add("R" + std::to_string(row), {});
+  for (int64_t row = 1; row <= max_rows; ++row) add(fmt::format("R{}", row), {});
   for (const char* word : plain_words) add(word, {});
 }
 
@@ -111,7 +111,7 @@ void append_value(Words& words, const Rational& value) {
                                    value.text(), -max_whole, max_whole, max_denominator));
   }
   words.push_back(std::to_string(value.numerator()));
-  if (!value.is_integer()) words.push_back("/" + std::to_string(value.denominator()));
+  if (!value.is_integer()) words.push_back(fmt::format("/{}", value.denominator()));
 }
 
 }  // namespace giantrabbit::data
