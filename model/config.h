@@ -1,6 +1,6 @@
 // What a GiantRabbit model is made of. Letters used in every comment of this room:
-//   B batch, N prompt length, U output length (chain and answer), T thought steps, D width, H heads, d = D/H head
-//   width, L layers, V vocabulary size.
+//   B batch, N prompt length, U output length (chain and answer), T thought steps, D width, H heads, d = D/H
+//   head width, L layers, V vocabulary size.
 #pragma once
 
 #include <cstdint>
@@ -11,24 +11,25 @@
 namespace giantrabbit::model {
 
 struct ModelConfig {
-  int64_t width = 128;           // D
-  int64_t heads = 4;             // H, divides D
-  int64_t feed_forward = 512;    // hidden width of the position-wise network
-  int64_t encoder_layers = 1;    // 0 is allowed only with encoder = false
+  int64_t width = 128;         // D
+  int64_t heads = 4;           // H, divides D
+  int64_t feed_forward = 512;  // hidden width of the position-wise network
+  int64_t encoder_layers = 1;  // 0 is allowed only with encoder = false
   int64_t decoder_layers = 3;
-  int64_t thought_steps = 2;     // T; 0 removes the chain-of-thought module
-  bool encoder = true;           // false: the prompt becomes the decoder's prefix
-  std::string attention = "softmax";   // softmax | sparsemax | entmax15: the one sparse-or-dense switch
-  double score_scale = 0;              // scores are multiplied by score_scale / sqrt(d); 0 = the normaliser's own default
-  int64_t window = 0;                  // self-attention sees the last `window` positions only; 0 = all
-  double keep_fraction = 1;            // a: share of features (embedding, masks) or tokens (token masks) that is kept
+  int64_t thought_steps = 2;          // T; 0 removes the chain-of-thought module
+  bool encoder = true;                // false: the prompt becomes the decoder's prefix
+  std::string attention = "softmax";  // softmax | sparsemax | entmax15: the one sparse-or-dense switch
+  double score_scale = 0;  // scores are multiplied by score_scale / sqrt(d); 0 = the normaliser's own default
+  int64_t window = 0;      // self-attention sees the last `window` positions only; 0 = all
+  double keep_fraction = 1;  // a: share of features (embedding, masks) or tokens (token masks) that is kept
   std::string embedding_mask = "magnitude";  // magnitude | random: which entries of an embedding a < 1 keeps
-  std::string mask = "none";           // none | static | dynamic: the mask M_t of the thought states
+  std::string mask = "none";                 // none | static | dynamic: the mask M_t of the thought states
   std::string mask_granularity = "feature";  // feature | token
-  std::string position = "signpost";   // signpost | learned | sinusoidal | rotary
-  int64_t max_positions = 256;         // table length of learned positions; longer inputs are an error there
-  bool number_features = true;         // Fourier features of whole numbers added to their embeddings
-  std::string output = "softmax";      // softmax | sparsemax | entmax15: output weights and the loss that belongs to them
+  std::string position = "signpost";         // signpost | learned | sinusoidal | rotary
+  int64_t max_positions = 256;  // table length of learned positions; longer inputs are an error there
+  bool number_features = true;  // Fourier features of whole numbers added to their embeddings
+  std::string output =
+      "softmax";  // softmax | sparsemax | entmax15: output weights and the loss that belongs to them
 
   void bind(OptionSet& options);  // registers every field as "model.<name>"
   void validate() const;          // throws OptionError for combinations that make no sense
@@ -37,14 +38,14 @@ struct ModelConfig {
 // What the model must know about each word of the vocabulary, as plain tables of length V.
 struct TokenTraits {
   struct Token {
-    bool is_whole = false;        // a whole number
+    bool is_whole = false;  // a whole number
     bool is_denominator = false;
-    double value = 0;             // the whole number or the denominator
-    int64_t row_label = 0;        // R1 .. R8 -> 1 .. 8
-    bool ends_group = false;      // the count of values starts again behind it
-    bool ends_line = false;       // NL: the label of the line ends
-    bool ends_row = false;        // ';' separates rows of prompt and answer
-    bool starts_answer = false;   // ANS
+    double value = 0;            // the whole number or the denominator
+    int64_t row_label = 0;       // R1 .. R8 -> 1 .. 8
+    bool ends_group = false;     // the count of values starts again behind it
+    bool ends_line = false;      // NL: the label of the line ends
+    bool ends_row = false;       // ';' separates rows of prompt and answer
+    bool starts_answer = false;  // ANS
   };
   std::vector<Token> tokens;
   int64_t pad = 0;

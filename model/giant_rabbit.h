@@ -1,7 +1,7 @@
 // The whole model: tokens -> embedding -> encoder -> chain_of_thought -> decoder -> output_head.
 //
-// Training and scoring use forward(); generation uses start() and step(), which give the same logits position by
-// position from a key/value cache.
+// Training and scoring use forward(); generation uses start() and step(), which give the same logits position
+// by position from a key/value cache.
 #pragma once
 
 #include <vector>
@@ -26,10 +26,10 @@ struct Inputs {
 
 // What generation carries from token to token. Owned by the caller, changed by step() only.
 struct Generation {
-  Memory memory;                    // what cross-attention sees (undefined keys when there is none)
-  std::vector<LayerCache> layers;   // one per decoder layer
-  torch::Tensor tokens;             // [B, written] ids fed so far (prompt prefix included without an encoder)
-  torch::Tensor lengths;            // [B] tokens in the cache per sequence
+  Memory memory;                   // what cross-attention sees (undefined keys when there is none)
+  std::vector<LayerCache> layers;  // one per decoder layer
+  torch::Tensor tokens;            // [B, written] ids fed so far (prompt prefix included without an encoder)
+  torch::Tensor lengths;           // [B] tokens in the cache per sequence
 };
 
 class GiantRabbitImpl : public torch::nn::Module {
@@ -50,8 +50,8 @@ class GiantRabbitImpl : public torch::nn::Module {
   Memory encode(const torch::Tensor& prompt, const torch::Tensor& prompt_lengths, Trace* trace = nullptr);
   Memory think(const Memory& memory, Trace* trace = nullptr);
 
-  // Matrices of the hidden layers with the number of independent parts stacked in their rows (query, key, value),
-  // for optimisers that treat matrices as matrices; every other parameter is in neither list.
+  // Matrices of the hidden layers with the number of independent parts stacked in their rows (query, key,
+  // value), for optimisers that treat matrices as matrices; every other parameter is in neither list.
   struct HiddenMatrix {
     torch::Tensor weight;
     int64_t parts = 1;

@@ -1,6 +1,6 @@
-// Named, typed options bound to the fields of configuration structs: one description serves the command line, the
-// configuration file, --help and the copy that is written with every run. Keys read "model.width"; a value that does
-// not fit its type or range, or an unknown key, throws OptionError with one sentence.
+// Named, typed options bound to the fields of configuration structs: one description serves the command line,
+// the configuration file, --help and the copy that is written with every run. Keys read "model.width"; a
+// value that does not fit its type or range, or an unknown key, throws OptionError with one sentence.
 #pragma once
 
 #include <cstdint>

@@ -1,0 +1,132 @@
+// Projections and heads; see attention.h.
+#include "model/attention.h"
+
+#include <cmath>
+
+namespace giantrabbit::model {
+namespace {
+
+torch::Tensor initial_matrix(int64_t rows, int64_t columns) {
+  return torch::randn({rows, columns}) * (0.5 / std::sqrt(static_cast<double>(columns)));
+}
+
+// [B, M, parts * H * d] -> parts views [B, H, M, d].
+std::vector<torch::Tensor> split_heads(const torch::Tensor& x, int64_t parts, int64_t heads) {
+  return x.unflatten(-1, {parts, heads, -1}).permute({2, 0, 3, 1, 4}).unbind(0);
+}
+
+torch::Tensor merge_heads(const torch::Tensor& x) { return x.transpose(1, 2).flatten(2); }
+
+// Rotates pairs of entries of x [B, H, M, d] by position * rate (rotary position embedding). positions [M] or
+// [B, M].
+torch::Tensor rotate(const torch::Tensor& x, const torch::Tensor& positions) {
+  const int64_t half = x.size(-1) / 2;
+  const torch::Tensor rates =
+      torch::exp(torch::arange(half) * (-std::log(10000.0) / static_cast<double>(half)));
+  torch::Tensor angles = positions.to(torch::kFloat32).unsqueeze(-1) * rates;  // [(B,) M, d/2]
+  if (positions.dim() == 2) angles = angles.unsqueeze(1);
+  const torch::Tensor cosine = angles.cos();
+  const torch::Tensor sine = angles.sin();
+  const torch::Tensor first = x.narrow(-1, 0, half);
+  const torch::Tensor second = x.narrow(-1, half, half);
+  return torch::cat({first * cosine - second * sine, first * sine + second * cosine}, -1);
+}
+
+// Room for at least `needed` slots, doubling, contents kept.
+void reserve(torch::Tensor& cache, int64_t needed) {
+  const int64_t capacity = cache.size(2);
+  if (needed <= capacity) return;
+  auto sizes = cache.sizes().vec();
+  sizes[2] = std::max(needed, 2 * capacity);
+  torch::Tensor larger = torch::empty(sizes, cache.options());
+  larger.narrow(2, 0, capacity).copy_(cache);
+  cache = larger;
+}
+
+}  // namespace
+
+SelfAttentionImpl::SelfAttentionImpl(const ModelConfig& config)
+    : heads_(config.heads), rotary_(config.position == "rotary"), core_(config) {
+  torch::Tensor initial = initial_matrix(3 * config.width, config.width);
+  if (core_.starts_with_zero_queries()) initial.narrow(0, 0, config.width).zero_();
+  qkv = register_parameter("qkv", initial);
+  out = register_parameter("out", torch::zeros({config.width, config.width}));
+}
+
+SelfAttentionImpl::Heads SelfAttentionImpl::project(const torch::Tensor& x,
+                                                    const torch::Tensor& positions) const {
+  const std::vector<torch::Tensor> parts = split_heads(torch::linear(x, qkv), 3, heads_);
+  if (!rotary_) return {parts[0], parts[1], parts[2]};
+  return {rotate(parts[0], positions), rotate(parts[1], positions), parts[2]};
+}
+
+torch::Tensor SelfAttentionImpl::merge(const torch::Tensor& heads) const {
+  return torch::linear(merge_heads(heads), out);
+}
+
+torch::Tensor SelfAttentionImpl::forward(const torch::Tensor& x, const ops::SparseMask& mask,
+                                         const torch::Tensor& positions, Trace* trace,
+                                         const std::string& name) {
+  const Heads heads = project(x, positions);
+  return merge(core_.attend(heads.query, heads.key, heads.value, mask, trace, name));
+}
+
+torch::Tensor SelfAttentionImpl::fill(const torch::Tensor& x, LayerCache& cache, const ops::SparseMask& mask,
+                                      const torch::Tensor& positions, Trace* trace, const std::string& name) {
+  const Heads heads = project(x, positions);
+  cache.self_key = heads.key.contiguous();
+  cache.self_value = heads.value.contiguous();
+  return merge(core_.attend(heads.query, heads.key, heads.value, mask, trace, name));
+}
+
+torch::Tensor SelfAttentionImpl::step(const torch::Tensor& x, LayerCache& cache, const torch::Tensor& lengths,
+                                      const ops::SparseMask& mask, Trace* trace, const std::string& name) {
+  const Heads heads = project(x, lengths.unsqueeze(1));
+  const int64_t used = lengths.max().item<int64_t>() + 1;
+  reserve(cache.self_key, used);
+  reserve(cache.self_value, used);
+  const torch::Tensor sequences = torch::arange(x.size(0));
+  using torch::indexing::Slice;
+  cache.self_key.index_put_({sequences, Slice(), lengths}, heads.key.squeeze(2));
+  cache.self_value.index_put_({sequences, Slice(), lengths}, heads.value.squeeze(2));
+  return merge(core_.attend(heads.query, cache.self_key.narrow(2, 0, used),
+                            cache.self_value.narrow(2, 0, used), mask, trace, name));
+}
+
+torch::Tensor SelfAttentionImpl::received_mass(const torch::Tensor& x, const ops::SparseMask& mask,
+                                               const torch::Tensor& positions) {
+  const torch::NoGradGuard guard;
+  const Heads heads = project(x, positions);
+  return core_.received_mass(heads.query, heads.key, mask);
+}
+
+CrossAttentionImpl::CrossAttentionImpl(const ModelConfig& config) : heads_(config.heads), core_(config) {
+  const int64_t width = config.width;
+  query = register_parameter("query", core_.starts_with_zero_queries() ? torch::zeros({width, width})
+                                                                       : initial_matrix(width, width));
+  key_value = register_parameter("key_value", initial_matrix(2 * width, width));
+  out = register_parameter("out", torch::zeros({width, width}));
+}
+
+torch::Tensor CrossAttentionImpl::forward(const torch::Tensor& x, const torch::Tensor& memory,
+                                          const ops::SparseMask& mask, Trace* trace,
+                                          const std::string& name) {
+  LayerCache cache;
+  fill(memory, cache);
+  return step(x, cache, mask, trace, name);
+}
+
+void CrossAttentionImpl::fill(const torch::Tensor& memory, LayerCache& cache) const {
+  const std::vector<torch::Tensor> parts = split_heads(torch::linear(memory, key_value), 2, heads_);
+  cache.cross_key = parts[0];
+  cache.cross_value = parts[1];
+}
+
+torch::Tensor CrossAttentionImpl::step(const torch::Tensor& x, const LayerCache& cache,
+                                       const ops::SparseMask& mask, Trace* trace, const std::string& name) {
+  const torch::Tensor heads = split_heads(torch::linear(x, query), 1, heads_)[0];
+  return torch::linear(
+      merge_heads(core_.attend(heads, cache.cross_key, cache.cross_value, mask, trace, name)), out);
+}
+
+}  // namespace giantrabbit::model

@@ -1,0 +1,117 @@
+// The weight-shared thought step and the masks between steps; see chain_of_thought.h.
+#include "model/chain_of_thought.h"
+
+#include <cmath>
+#include <limits>
+
+#include "model/embedding.h"
+
+namespace giantrabbit::model {
+namespace {
+
+// Rows `index` [B, K] of states [B, N, D].
+torch::Tensor take_rows(const torch::Tensor& states, const torch::Tensor& index) {
+  return states.gather(1, index.unsqueeze(-1).expand({-1, -1, states.size(2)}));
+}
+
+}  // namespace
+
+Memory concatenate(const Memory& first, const Memory& second) {
+  const torch::Tensor lengths = first.lengths + second.lengths;
+  const int64_t room = first.states.size(1) + second.states.size(1);
+  const torch::Tensor slot = torch::arange(room).unsqueeze(0);
+  const torch::Tensor from_first = slot.lt(first.lengths.unsqueeze(1));
+  const torch::Tensor in_second =
+      (slot - first.lengths.unsqueeze(1) + first.states.size(1)).clamp_max(room - 1);
+  const torch::Tensor index = torch::where(from_first, slot, in_second);
+  return {take_rows(torch::cat({first.states, second.states}, 1), index), lengths};
+}
+
+ThoughtStepImpl::ThoughtStepImpl(const ModelConfig& config)
+    : window_(config.window),
+      self_norm_(register_module("self_norm", Norm(config))),
+      cross_norm_(register_module("cross_norm", Norm(config))),
+      feed_forward_norm_(register_module("feed_forward_norm", Norm(config))),
+      self_attention_(register_module("self_attention", SelfAttention(config))),
+      cross_attention_(register_module("cross_attention", CrossAttention(config))),
+      feed_forward_(register_module("feed_forward", FeedForward(config))) {}
+
+ops::SparseMask ThoughtStepImpl::self_mask(const Memory& state) const {
+  return with_window(state.mask(), window_);
+}
+
+torch::Tensor ThoughtStepImpl::forward(const Memory& state, const Memory& memory,
+                                       const torch::Tensor& positions, Trace* trace,
+                                       const std::string& name) {
+  torch::Tensor x = state.states;
+  x = x +
+      self_attention_->forward(self_norm_->forward(x), self_mask(state), positions, trace, name + ".self");
+  x = x + cross_attention_->forward(cross_norm_->forward(x), memory.states, memory.mask(), trace,
+                                    name + ".cross");
+  return x + feed_forward_->forward(feed_forward_norm_->forward(x));
+}
+
+torch::Tensor ThoughtStepImpl::received_mass(const Memory& state, const torch::Tensor& positions) {
+  return self_attention_->received_mass(self_norm_->forward(state.states), self_mask(state), positions);
+}
+
+ChainOfThoughtImpl::ChainOfThoughtImpl(const ModelConfig& config)
+    : steps_(config.thought_steps),
+      keep_fraction_(config.keep_fraction),
+      mask_(config.mask),
+      granularity_(config.mask_granularity),
+      step_(register_module("step", ThoughtStep(config))),
+      norm_(register_module("norm", Norm(config))) {
+  if (mask_ == "static" && granularity_ == "feature") {
+    static_features_ =
+        register_buffer("static_features", keep_largest(torch::rand({config.width}), keep_fraction_));
+  }
+  if (mask_ == "static" && granularity_ == "token") {
+    static_importance_ = register_buffer("static_importance", torch::rand({config.max_positions}));
+  }
+}
+
+Memory ChainOfThoughtImpl::mask_features(const Memory& state, Trace* trace) const {
+  const torch::Tensor kept = mask_ == "static" ? static_features_.expand_as(state.states)
+                                               : keep_largest(state.states, keep_fraction_);
+  if (trace != nullptr) trace->masks.push_back(kept);
+  return {state.states * kept, state.lengths};
+}
+
+Memory ChainOfThoughtImpl::drop_tokens(const Memory& state, const torch::Tensor& mass, Trace* trace) const {
+  const int64_t tokens = state.states.size(1);
+  const torch::Tensor padding = torch::arange(tokens).unsqueeze(0).ge(state.lengths.unsqueeze(1));
+  const torch::Tensor importance = mass.masked_fill(padding, -std::numeric_limits<double>::infinity());
+  const torch::Tensor kept = (state.lengths * keep_fraction_).ceil().to(torch::kInt64);
+  const int64_t room = kept.max().item<int64_t>();
+  // The `kept` most important tokens of every sequence in their old order; slots behind them are padding.
+  const torch::Tensor ranked =
+      std::get<1>(importance.sort(/*stable=*/true, -1, /*descending=*/true)).narrow(1, 0, room);
+  const torch::Tensor unused = torch::arange(room).unsqueeze(0).ge(kept.unsqueeze(1));
+  const torch::Tensor in_order =
+      std::get<0>(ranked.masked_fill(unused, tokens).sort(1)).clamp_max(tokens - 1);
+  if (trace != nullptr) trace->masks.push_back(in_order);
+  return {take_rows(state.states, in_order), kept};
+}
+
+Memory ChainOfThoughtImpl::forward(const Memory& memory, Trace* trace) {
+  Memory state = memory;
+  torch::Tensor mass;  // received in the previous step
+  if (trace != nullptr) trace->thoughts.push_back(state.states);
+  for (int64_t t = 0; t < steps_; ++t) {
+    if (mask_ != "none" && granularity_ == "feature") state = mask_features(state, trace);
+    if (mask_ == "static" && granularity_ == "token" && t == 0) {
+      const torch::Tensor order = static_importance_.narrow(0, 0, state.states.size(1));
+      state = drop_tokens(state, order.expand({state.states.size(0), -1}), trace);
+    }
+    if (mask_ == "dynamic" && granularity_ == "token" && t > 0) state = drop_tokens(state, mass, trace);
+    const torch::Tensor positions = torch::arange(state.states.size(1));
+    if (mask_ == "dynamic" && granularity_ == "token") mass = step_->received_mass(state, positions);
+    state.states = step_->forward(state, memory, positions, trace, "thought." + std::to_string(t));
+    if (trace != nullptr) trace->thoughts.push_back(state.states);
+  }
+  state.states = norm_->forward(state.states);
+  return state;
+}
+
+}  // namespace giantrabbit::model

@@ -1,0 +1,54 @@
+// Option names, help texts and the combinations that make no sense; see config.h.
+#include "model/config.h"
+
+#include <fmt/format.h>
+
+namespace giantrabbit::model {
+
+void ModelConfig::bind(OptionSet& options) {
+  options.add("model.width", &width, "width of every hidden state", {1, 4096});
+  options.add("model.heads", &heads, "attention heads; divides the width", {1, 256});
+  options.add("model.feed_forward", &feed_forward, "hidden width of the position-wise networks", {1, 65536});
+  options.add("model.encoder_layers", &encoder_layers, "layers that read the prompt", {0, 64});
+  options.add("model.decoder_layers", &decoder_layers, "layers that write chain and answer", {1, 64});
+  options.add("model.thought_steps", &thought_steps,
+              "latent steps of the chain-of-thought module; 0 removes it", {0, 64});
+  options.add("model.encoder", &encoder, "false: no encoder, the prompt becomes the decoder's prefix");
+  options.add("model.attention", &attention, "weights of every attention",
+              {"softmax", "sparsemax", "entmax15"});
+  options.add("model.score_scale", &score_scale,
+              "scores are multiplied by this over sqrt(head width); 0: 1 for softmax, 0.25 for sparsemax, "
+              "0.5 for entmax15",
+              {0, 1e6});
+  options.add("model.window", &window, "self-attention sees this many positions back; 0: all", {0, 1 << 30});
+  options.add("model.keep_fraction", &keep_fraction,
+              "share of entries that embeddings and thought masks keep", {1e-6, 1});
+  options.add("model.embedding_mask", &embedding_mask, "which embedding entries are kept",
+              {"magnitude", "random"});
+  options.add("model.mask", &mask, "mask of the thought states", {"none", "static", "dynamic"});
+  options.add("model.mask_granularity", &mask_granularity, "what the mask selects", {"feature", "token"});
+  options.add("model.position", &position, "position coding",
+              {"signpost", "learned", "sinusoidal", "rotary"});
+  options.add("model.max_positions", &max_positions, "length of the table of learned positions",
+              {1, 1 << 20});
+  options.add("model.number_features", &number_features,
+              "add Fourier features of the value to number embeddings");
+  options.add("model.output", &output, "output weights and their loss", {"softmax", "sparsemax", "entmax15"});
+}
+
+void ModelConfig::validate() const {
+  if (width % heads != 0) {
+    throw OptionError(fmt::format("model.heads: {} does not divide model.width {}", heads, width));
+  }
+  if (position == "rotary" && (width / heads) % 2 != 0) {
+    throw OptionError(fmt::format("model.position: rotary needs an even head width, got {}", width / heads));
+  }
+  if (encoder && encoder_layers == 0) {
+    throw OptionError("model.encoder_layers: 0 layers; to remove the encoder set model.encoder = false");
+  }
+  if (mask != "none" && thought_steps == 0) {
+    throw OptionError(fmt::format("model.mask: '{}' needs thought steps, model.thought_steps is 0", mask));
+  }
+}
+
+}  // namespace giantrabbit::model

@@ -1,0 +1,56 @@
+// Decoder: vectors of the tokens written so far [B, U, D] -> hidden states [B, U, D]. Pre-norm layers of
+// masked self-attention, cross-attention to memory and thoughts (when there are any) and feed-forward.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include <torch/torch.h>
+
+#include "model/attention.h"
+#include "model/config.h"
+#include "model/encoder.h"
+#include "model/feed_forward.h"
+
+namespace giantrabbit::model {
+
+class DecoderLayerImpl : public torch::nn::Module {
+ public:
+  DecoderLayerImpl(const ModelConfig& config, bool with_memory);
+  // x [B, M, D] through the block. `attend` runs the self-attention, so that whole sequences, cache filling
+  // and single steps share the block; cross keys and values come from `cache`.
+  template <typename Attend>
+  torch::Tensor block(torch::Tensor x, const LayerCache& cache, const ops::SparseMask& memory_mask,
+                      Trace* trace, const std::string& name, Attend attend);
+
+  SelfAttention self_attention{nullptr};
+  CrossAttention cross_attention{nullptr};  // empty without memory
+
+ private:
+  Norm self_norm_{nullptr}, cross_norm_{nullptr}, feed_forward_norm_{nullptr};
+  FeedForward feed_forward_{nullptr};
+};
+TORCH_MODULE(DecoderLayer);
+
+class DecoderImpl : public torch::nn::Module {
+ public:
+  // with_memory: whether there is an encoder or a chain of thought to attend to.
+  DecoderImpl(const ModelConfig& config, bool with_memory);
+
+  // memory.states is undefined without memory.
+  torch::Tensor forward(torch::Tensor x, const Memory& memory, Trace* trace);
+  // Caches for generation: cross keys and values from the memory; self slots from `prefix` [B, P, D] (P = 0
+  // allowed).
+  std::vector<LayerCache> start(torch::Tensor prefix, const Memory& memory, Trace* trace);
+  // x [B, 1, D], lengths [B] = slots in use before this token.
+  torch::Tensor step(torch::Tensor x, const Memory& memory, std::vector<LayerCache>& layers,
+                     const torch::Tensor& lengths, Trace* trace);
+
+ private:
+  ops::SparseMask step_mask(const torch::Tensor& lengths) const;
+  int64_t window_;
+  torch::nn::ModuleList layers_;
+};
+TORCH_MODULE(Decoder);
+
+}  // namespace giantrabbit::model

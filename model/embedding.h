@@ -1,0 +1,48 @@
+// Tokens [B, T] -> vectors [B, T, D]: word table, Fourier features of numbers, sparsification, positions.
+//
+// Sparse embedding: x = E[t] * keep(E[t], a), the ceil(a D) entries of largest magnitude stay (or a fixed
+// random choice, the control); gradient flows to kept entries only. Number features: sin and cos of 2 pi v /
+// period for a fixed list of periods, through a learned projection added to the word table, so that equal
+// distances look alike to the model.
+#pragma once
+
+#include <torch/torch.h>
+
+#include "model/config.h"
+#include "model/signpost.h"
+
+namespace giantrabbit::model {
+
+class EmbeddingImpl : public torch::nn::Module {
+ public:
+  EmbeddingImpl(const ModelConfig& config, const TokenTraits& traits);
+
+  torch::Tensor prompt(const torch::Tensor& tokens);
+  // first: position of column 0 per sequence, an int64 tensor broadcastable to [B, 1] (0 with an encoder, the
+  // prompt's length without).
+  torch::Tensor decoder(const torch::Tensor& tokens, const torch::Tensor& first);
+  // The last column only, for generation: history [B, t] are all decoder tokens so far -> [B, 1, D].
+  torch::Tensor decoder_last(const torch::Tensor& history, const torch::Tensor& first);
+  // Word vectors with number features, before sparsification: the output head is tied to them. [V, D]
+  torch::Tensor table() const;
+
+ private:
+  torch::Tensor look_up(const torch::Tensor& tokens) const;
+  torch::Tensor place(torch::Tensor x, const torch::Tensor& positions, const Signposts& signposts,
+                      bool is_prompt);
+  ModelConfig config_;
+  torch::Tensor words_;                                 // [V, D]
+  torch::Tensor number_features_;                       // [V, F] fixed
+  torch::Tensor number_projection_;                     // [F, D]
+  torch::Tensor random_keep_;                           // [V, D] 0/1, control of the sparse embedding
+  torch::Tensor prompt_positions_, decoder_positions_;  // [max_positions, D]
+  torch::Tensor rows_, columns_;                        // sign-post tables
+  Signpost signpost_{nullptr};
+};
+TORCH_MODULE(Embedding);
+
+// keep(x, a): 1 at the ceil(a D) entries of largest magnitude along the last dimension, else 0. Not
+// differentiable.
+torch::Tensor keep_largest(const torch::Tensor& x, double keep_fraction);
+
+}  // namespace giantrabbit::model

@@ -1,0 +1,105 @@
+// The pipeline for whole sequences and for generation; see giant_rabbit.h.
+#include "model/giant_rabbit.h"
+
+namespace giantrabbit::model {
+
+GiantRabbitImpl::GiantRabbitImpl(ModelConfig config, const TokenTraits& traits) : config_(std::move(config)) {
+  config_.validate();
+  const bool with_memory = config_.encoder || config_.thought_steps > 0;
+  embedding = register_module("embedding", Embedding(config_, traits));
+  if (config_.encoder) encoder = register_module("encoder", Encoder(config_));
+  if (config_.thought_steps > 0)
+    chain_of_thought = register_module("chain_of_thought", ChainOfThought(config_));
+  decoder = register_module("decoder", Decoder(config_, with_memory));
+  output_head = register_module("output_head", OutputHead(config_));
+}
+
+Memory GiantRabbitImpl::encode(const torch::Tensor& prompt, const torch::Tensor& prompt_lengths,
+                               Trace* trace) {
+  const torch::Tensor vectors = embedding->prompt(prompt);
+  if (encoder.is_empty()) return {vectors, prompt_lengths};
+  return encoder->forward(vectors, prompt_lengths, trace);
+}
+
+Memory GiantRabbitImpl::think(const Memory& memory, Trace* trace) {
+  const bool encoded = !encoder.is_empty();
+  if (chain_of_thought.is_empty()) return encoded ? memory : Memory{};
+  const Memory thoughts = chain_of_thought->forward(memory, trace);
+  return encoded ? concatenate(memory, thoughts) : thoughts;
+}
+
+torch::Tensor GiantRabbitImpl::forward(const Inputs& inputs, Trace* trace) {
+  const Memory encoded = encode(inputs.prompt, inputs.prompt_lengths, trace);
+  const Memory memory = think(encoded, trace);
+  torch::Tensor hidden;
+  if (config_.encoder) {
+    const torch::Tensor first = torch::zeros({1, 1}, torch::kInt64);
+    hidden = decoder->forward(embedding->decoder(inputs.decoder_input, first), memory, trace);
+  } else {
+    // The prompt is the decoder's prefix: [prompt, tokens] per sequence, hidden states of the tokens only.
+    const torch::Tensor first = inputs.prompt_lengths.unsqueeze(1);
+    const int64_t tokens = inputs.decoder_input.size(1);
+    const Memory written{embedding->decoder(inputs.decoder_input, first),
+                         torch::full_like(inputs.prompt_lengths, tokens)};
+    const torch::Tensor all = decoder->forward(concatenate(encoded, written).states, memory, trace);
+    const torch::Tensor index = first + torch::arange(tokens);
+    hidden = all.gather(1, index.unsqueeze(-1).expand({-1, -1, all.size(2)}));
+  }
+  return output_head->forward(hidden, embedding->table());
+}
+
+Generation GiantRabbitImpl::start(const torch::Tensor& prompt, const torch::Tensor& prompt_lengths,
+                                  Trace* trace) {
+  const Memory encoded = encode(prompt, prompt_lengths, trace);
+  Generation generation;
+  generation.memory = think(encoded, trace);
+  const torch::Tensor prefix = config_.encoder ? encoded.states.narrow(1, 0, 0) : encoded.states;
+  generation.layers = decoder->start(prefix, generation.memory, trace);
+  generation.tokens = torch::empty({prompt.size(0), 0}, torch::kInt64);
+  generation.lengths = config_.encoder ? torch::zeros_like(prompt_lengths) : prompt_lengths;
+  return generation;
+}
+
+torch::Tensor GiantRabbitImpl::step(Generation& generation, const torch::Tensor& token, Trace* trace) {
+  const torch::Tensor first = (generation.lengths - generation.tokens.size(1)).unsqueeze(1);
+  generation.tokens = torch::cat({generation.tokens, token.unsqueeze(1)}, 1);
+  const torch::Tensor x = embedding->decoder_last(generation.tokens, first);
+  const torch::Tensor hidden =
+      decoder->step(x, generation.memory, generation.layers, generation.lengths, trace);
+  generation.lengths = generation.lengths + 1;
+  return output_head->forward(hidden.squeeze(1), embedding->table());
+}
+
+void GiantRabbitImpl::keep_rows(Generation& generation, const torch::Tensor& rows) {
+  const auto select = [&](torch::Tensor& tensor) {
+    if (tensor.defined()) tensor = tensor.index_select(0, rows);
+  };
+  select(generation.memory.states);
+  select(generation.memory.lengths);
+  select(generation.tokens);
+  select(generation.lengths);
+  for (LayerCache& layer : generation.layers) {
+    for (torch::Tensor* cache : {&layer.self_key, &layer.self_value, &layer.cross_key, &layer.cross_value}) {
+      select(*cache);
+    }
+  }
+}
+
+std::vector<GiantRabbitImpl::HiddenMatrix> GiantRabbitImpl::hidden_matrices() const {
+  std::vector<HiddenMatrix> matrices;
+  for (const auto& item : named_parameters()) {
+    const std::string& name = item.key();
+    if (name.starts_with("embedding.") || item.value().dim() != 2) continue;
+    const int64_t parts = name.ends_with(".qkv") ? 3 : name.ends_with(".key_value") ? 2 : 1;
+    matrices.push_back({item.value(), parts});
+  }
+  return matrices;
+}
+
+int64_t GiantRabbitImpl::parameter_count() const {
+  int64_t count = 0;
+  for (const torch::Tensor& parameter : parameters()) count += parameter.numel();
+  return count;
+}
+
+}  // namespace giantrabbit::model

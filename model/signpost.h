@@ -1,0 +1,35 @@
+// Sign-posts: where a token stands, in terms that do not depend on absolute length. Made from token ids
+// alone, with tensor operations only, so that training, generation and export see the same numbers.
+//   column: whole numbers since the last BOS, ANS, NL, ';' or ':' (the token itself included)
+//   row:    in a prompt and behind ANS the number of the row, counted by ';'; inside a chain the row label
+//   that the
+//           current line names first (R2 in "SUB R2 R1 3 : ..")
+#pragma once
+
+#include <torch/torch.h>
+
+#include "model/config.h"
+
+namespace giantrabbit::model {
+
+struct Signposts {
+  torch::Tensor row;     // [B, T] int64 in 0 .. max_row
+  torch::Tensor column;  // [B, T] int64 in 0 .. max_column
+};
+
+class SignpostImpl : public torch::nn::Module {
+ public:
+  static constexpr int64_t max_row = 15;
+  static constexpr int64_t max_column = 31;
+
+  explicit SignpostImpl(const TokenTraits& traits);
+  Signposts prompt(const torch::Tensor& tokens) const;  // tokens [B, T]
+  Signposts decoder(const torch::Tensor& tokens) const;
+
+ private:
+  torch::Tensor column(const torch::Tensor& tokens) const;
+  torch::Tensor whole_, ends_group_, ends_line_, ends_row_, starts_answer_, row_label_;  // [V] int64
+};
+TORCH_MODULE(Signpost);
+
+}  // namespace giantrabbit::model

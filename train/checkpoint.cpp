@@ -1,0 +1,105 @@
+// See checkpoint.h.
+#include "train/checkpoint.h"
+
+#include <algorithm>
+#include <charconv>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "data/atomic_file.h"
+#include "model/safetensors.h"
+
+namespace giantrabbit::train {
+namespace {
+
+constexpr const char* format_version = "giantrabbit-checkpoint-1";
+constexpr std::string_view prefix = "step-";
+constexpr std::string_view suffix = ".safetensors";
+
+// Step number of a checkpoint's file name, -1 for other files.
+int64_t step_of(const std::filesystem::path& file) {
+  const std::string name = file.filename().string();
+  if (!name.starts_with(prefix) || !name.ends_with(suffix)) return -1;
+  int64_t step = -1;
+  const char* begin = name.data() + prefix.size();
+  const char* end = name.data() + name.size() - suffix.size();
+  const auto [stop, error] = std::from_chars(begin, end, step);
+  return error == std::errc() && stop == end ? step : -1;
+}
+
+std::vector<std::filesystem::path> checkpoints(const std::filesystem::path& directory) {
+  std::vector<std::filesystem::path> files;
+  if (!std::filesystem::is_directory(directory)) return files;
+  for (const auto& entry : std::filesystem::directory_iterator(directory)) {
+    if (step_of(entry.path()) >= 0) files.push_back(entry.path());
+  }
+  std::ranges::sort(files, {}, step_of);
+  return files;
+}
+
+// Hexadecimal floating point: reads back to the same bits.
+std::string exact(double value) { return fmt::format("{:a}", value); }
+
+double real(const model::Metadata& metadata, const std::string& name) { return std::stod(metadata.at(name)); }
+
+template <typename T>
+T whole(const model::Metadata& metadata, const std::string& name) {
+  return static_cast<T>(std::stoull(metadata.at(name)));
+}
+
+}  // namespace
+
+void save_checkpoint(const std::filesystem::path& directory, const model::GiantRabbit& network,
+                     const Optimizer& optimizer, const Counters& counters) {
+  model::NamedTensors state;
+  for (const auto& [name, tensor] : model::state_of(*network)) state["model." + name] = tensor;
+  optimizer.save(state);
+  state["random_state"] = at::detail::getDefaultCPUGenerator().get_state();
+  const model::Metadata metadata = {{"format", format_version},
+                                    {"step", std::to_string(counters.step)},
+                                    {"tokens", std::to_string(counters.tokens)},
+                                    {"seconds", exact(counters.seconds)},
+                                    {"pool", std::to_string(counters.position.pool)},
+                                    {"batch", std::to_string(counters.position.batch)},
+                                    {"next_validation", exact(counters.next_validation)}};
+  std::filesystem::create_directories(directory);
+  const std::string name = fmt::format("{}{:08}{}", prefix, counters.step, suffix);
+  data::write_file_atomically(directory / name, model::to_safetensors(state, metadata));
+  const auto files = checkpoints(directory);
+  for (size_t i = 0; i + 2 < files.size(); ++i) std::filesystem::remove(files[i]);
+}
+
+std::optional<std::filesystem::path> newest_checkpoint(const std::filesystem::path& directory) {
+  const auto files = checkpoints(directory);
+  return files.empty() ? std::nullopt : std::optional(files.back());
+}
+
+Counters load_checkpoint(const std::filesystem::path& file, model::GiantRabbit& network,
+                         Optimizer& optimizer) {
+  try {
+    model::Metadata metadata;
+    const model::NamedTensors all = model::from_safetensors(data::read_file(file), &metadata);
+    if (metadata["format"] != format_version) {
+      throw std::runtime_error(fmt::format("not a checkpoint of this program (format '{}', expected '{}')",
+                                           metadata["format"], format_version));
+    }
+    model::NamedTensors weights;
+    for (const auto& [name, tensor] : all) {
+      if (name.starts_with("model.")) weights[name.substr(6)] = tensor;
+    }
+    model::load_state(*network, weights);
+    optimizer.load(all);
+    auto generator = at::detail::getDefaultCPUGenerator();
+    generator.set_state(all.at("random_state"));
+    return {whole<int64_t>(metadata, "step"),
+            whole<int64_t>(metadata, "tokens"),
+            real(metadata, "seconds"),
+            {whole<uint64_t>(metadata, "pool"), whole<uint64_t>(metadata, "batch")},
+            real(metadata, "next_validation")};
+  } catch (const std::exception& error) {
+    throw std::runtime_error(fmt::format("{}: {}", file.string(), error.what()));
+  }
+}
+
+}  // namespace giantrabbit::train

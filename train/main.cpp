@@ -1,0 +1,49 @@
+// giantrabbit-train: options -> run. Exit codes: 0 finished (or stopped by Ctrl-C with everything saved), 1
+// failed, 2 wrong usage.
+#include <csignal>
+#include <cstdio>
+
+#include <fmt/format.h>
+
+#include "train/command_line.h"
+#include "train/trainer.h"
+
+namespace {
+
+volatile std::sig_atomic_t stop_requested = 0;
+
+void request_stop(int) { stop_requested = 1; }
+
+int train(int argc, char** argv) {
+  giantrabbit::train::CommandLine line = giantrabbit::train::parse_command_line(argc, argv);
+  if (!line.help.empty()) {
+    fmt::print("{}\n", line.help);
+    return 0;
+  }
+  std::signal(SIGINT, request_stop);
+  std::signal(SIGTERM, request_stop);
+  giantrabbit::train::Trainer trainer(line.config, line.out, line.resume);
+  const auto& config = line.config;
+  fmt::print("{}: {} parameters, attention {}, task {}, format {}\n", line.out.string(),
+             trainer.network()->parameter_count(), config.model.attention, config.task.task,
+             config.task.format);
+  if (!trainer.run(&stop_requested)) {
+    fmt::print("stopped; everything is saved, continue with: giantrabbit-train --resume --out {}\n",
+               line.out.string());
+  }
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return train(argc, argv);
+  } catch (const giantrabbit::model::OptionError& error) {
+    fmt::print(stderr, "giantrabbit-train: {}\n", error.what());
+    return 2;
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "giantrabbit-train: {}\n", error.what());
+    return 1;
+  }
+}

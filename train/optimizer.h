@@ -1,0 +1,32 @@
+// Which parameter gets which update: Muon (or AdamW) for the hidden matrices, AdamW for embeddings (all other
+// matrices) and norms, the latter without weight decay; gradient clipping by global norm in front.
+#pragma once
+
+#include <optional>
+
+#include <torch/torch.h>
+
+#include "model/giant_rabbit.h"
+#include "train/adamw.h"
+#include "train/config.h"
+#include "train/muon.h"
+
+namespace giantrabbit::train {
+
+class Optimizer {
+ public:
+  Optimizer(model::GiantRabbit& network, const TrainConfig& config);
+  // One update with learning rates scaled by `factor`; returns the gradient's norm before clipping.
+  double step(double factor);
+  void zero_gradients();
+  void save(model::NamedTensors& state) const;
+  void load(const model::NamedTensors& state);
+
+ private:
+  TrainConfig config_;
+  std::vector<torch::Tensor> parameters_;
+  std::optional<Muon> muon_;
+  std::vector<FusedAdamW> adamw_;  // with decay, without decay
+};
+
+}  // namespace giantrabbit::train

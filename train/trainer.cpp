@@ -1,0 +1,156 @@
+// See trainer.h.
+#include "train/trainer.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "eval/evaluator.h"
+#include "model/loss.h"
+#include "train/lr_schedule.h"
+
+namespace giantrabbit::train {
+namespace {
+
+constexpr int64_t log_steps = 50;
+
+double now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+}  // namespace
+
+Trainer::Trainer(RunConfig& config, const std::filesystem::path& out, bool resume)
+    : config_(config),
+      source_(config.task.task, data::parse_chain_format(config.task.format), data::Split::train,
+              static_cast<uint64_t>(config.task.seed)),
+      validation_(config.task.task, source_.format(), data::Split::validation, 1),
+      directory_(out, config, source_.vocabulary(), resume),
+      batcher_(source_, config.train.batch_tokens, static_cast<uint64_t>(config.task.seed)),
+      progress_(out.filename().empty() ? out.parent_path().filename().string() : out.filename().string()) {
+  torch::manual_seed(static_cast<uint64_t>(config.task.seed));
+  network_ = model::GiantRabbit(config.model, eval::token_traits(source_.vocabulary()));
+  optimizer_.emplace(network_, config.train);
+  counters_.next_validation = config.train.validation_interval;
+  if (resume) {
+    if (const auto file = newest_checkpoint(directory_.checkpoints())) {
+      counters_ = load_checkpoint(*file, network_, *optimizer_);
+      batcher_.seek(counters_.position);
+    }
+  }
+  log_.emplace(directory_.metrics(), counters_.step);
+  last_checkpoint_ = interval_start_ = counters_.seconds;
+}
+
+double Trainer::share() const {
+  const TrainConfig& limits = config_.train;
+  double share = 0;
+  if (limits.minutes > 0) share = std::max(share, counters_.seconds / (60 * limits.minutes));
+  if (limits.steps > 0)
+    share = std::max(share, static_cast<double>(counters_.step) / static_cast<double>(limits.steps));
+  if (limits.tokens > 0) {
+    share = std::max(share, static_cast<double>(counters_.tokens) / static_cast<double>(limits.tokens));
+  }
+  return std::min(share, 1.0);
+}
+
+void Trainer::tick() {
+  const double time = now();
+  counters_.seconds += time - clock_;
+  clock_ = time;
+}
+
+double Trainer::step() {
+  const data::Batch batch = batcher_.next();
+  optimizer_->zero_gradients();
+  const torch::Tensor logits = network_->forward({batch.prompt, batch.prompt_lengths, batch.decoder_input});
+  const torch::Tensor loss = model::sequence_loss(config_.model, logits, batch.target, data::Vocabulary::pad);
+  loss.backward();
+  const LrSchedule schedule{config_.train.schedule, config_.train.warmup_steps, config_.train.final_fraction};
+  optimizer_->step(schedule.factor(counters_.step, share()));
+  const double value = loss.item<double>();
+  if (!std::isfinite(value)) {
+    throw std::runtime_error(
+        fmt::format("the loss became {} at step {}; the last checkpoint is kept", value, counters_.step));
+  }
+  ++counters_.step;
+  counters_.tokens += batch.target_tokens;
+  counters_.position = batcher_.position();
+  interval_loss_ += value;
+  interval_tokens_ += batch.target_tokens;
+  ++interval_steps_;
+  running_loss_ = running_loss_ == 0 ? value : 0.98 * running_loss_ + 0.02 * value;
+  return value;
+}
+
+double Trainer::validate() {
+  std::vector<data::Problem> problems;
+  for (int64_t i = 0; i < config_.train.validation_items; ++i) {
+    problems.push_back(validation_.example(static_cast<uint64_t>(i)).problem);
+  }
+  const eval::Evaluation evaluation =
+      eval::evaluate(network_, source_.vocabulary(), problems, source_.format());
+  log_->write({{"step", counters_.step},
+               {"tokens", counters_.tokens},
+               {"seconds", counters_.seconds},
+               {"validation_exact", evaluation.exact()},
+               {"validation_chain_valid", evaluation.chain_valid()},
+               {"validation_items", problems.size()}});
+  return evaluation.exact();
+}
+
+void Trainer::log_interval(bool force) {
+  if (interval_steps_ == 0 || (!force && counters_.step % log_steps != 0)) return;
+  const double elapsed = counters_.seconds - interval_start_;
+  log_->write({{"step", counters_.step},
+               {"tokens", counters_.tokens},
+               {"seconds", counters_.seconds},
+               {"loss", interval_loss_ / static_cast<double>(interval_steps_)},
+               {"tokens_per_second", elapsed > 0 ? static_cast<double>(interval_tokens_) / elapsed : 0}});
+  interval_loss_ = 0;
+  interval_steps_ = interval_tokens_ = 0;
+  interval_start_ = counters_.seconds;
+}
+
+void Trainer::checkpoint() {
+  save_checkpoint(directory_.checkpoints(), network_, *optimizer_, counters_);
+  last_checkpoint_ = counters_.seconds;
+}
+
+ProgressState Trainer::progress_state() const {
+  const double speed = counters_.seconds > 0 ? static_cast<double>(counters_.tokens) / counters_.seconds : 0;
+  return {share(), counters_.step, running_loss_, speed, exact_, counters_.seconds};
+}
+
+bool Trainer::run(const volatile std::sig_atomic_t* stop) {
+  at::set_num_threads(static_cast<int>(config_.train.threads));
+  clock_ = now();
+  while (share() < 1) {
+    step();
+    tick();
+    log_interval(false);
+    progress_.show(progress_state());
+    if (config_.train.validation_interval > 0 && share() >= counters_.next_validation && share() < 1) {
+      exact_ = validate();
+      counters_.next_validation += config_.train.validation_interval;
+      tick();
+      interval_start_ = counters_.seconds;  // validation is not training time of the next interval's speed
+    }
+    if (*stop != 0 || counters_.seconds - last_checkpoint_ >= config_.train.checkpoint_seconds) checkpoint();
+    if (*stop != 0) {
+      progress_.finish(progress_state());
+      return false;
+    }
+  }
+  log_interval(true);
+  checkpoint();
+  exact_ = validate();
+  directory_.write_result(network_, counters_, exact_);
+  progress_.finish(progress_state());
+  return true;
+}
+
+}  // namespace giantrabbit::train

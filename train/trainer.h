@@ -1,0 +1,65 @@
+// The training loop: next batch, forward, loss, backward, update; now and then validation, a log line, a
+// checkpoint. With limits in steps or tokens the result is a pure function of the configuration: a run killed
+// at any moment and resumed ends with the same bits. With --minutes the learning rate follows the clock, so
+// runs repeat closely, not exactly.
+#pragma once
+
+#include <csignal>
+#include <optional>
+
+#include "data/batcher.h"
+#include "data/example_source.h"
+#include "model/giant_rabbit.h"
+#include "train/checkpoint.h"
+#include "train/config.h"
+#include "train/metrics_log.h"
+#include "train/optimizer.h"
+#include "train/progress.h"
+#include "train/run_directory.h"
+
+namespace giantrabbit::train {
+
+class Trainer {
+ public:
+  // Seeds LibTorch, builds the model and, when resuming, loads the newest checkpoint of the directory
+  // (starting over when there is none yet).
+  Trainer(RunConfig& config, const std::filesystem::path& out, bool resume);
+
+  // Trains to the limit, or until *stop becomes nonzero: then a checkpoint is written and false returned.
+  bool run(const volatile std::sig_atomic_t* stop);
+  // One update; the mean loss of the batch.
+  double step();
+
+  model::GiantRabbit& network() { return network_; }
+  const Counters& counters() const { return counters_; }
+
+ private:
+  double share() const;
+  void tick();
+  double validate();
+  void log_interval(bool force);
+  void checkpoint();
+  ProgressState progress_state() const;
+
+  RunConfig& config_;
+  data::ExampleSource source_;
+  data::ExampleSource validation_;
+  RunDirectory directory_;
+  model::GiantRabbit network_{nullptr};
+  std::optional<Optimizer> optimizer_;
+  data::Batcher batcher_;
+  Counters counters_;
+  std::optional<MetricsLog> log_;
+  Progress progress_;
+
+  double exact_ = -1;         // newest validation
+  double running_loss_ = 0;   // decaying mean for the live line
+  double interval_loss_ = 0;  // sums since the last log line
+  int64_t interval_steps_ = 0;
+  int64_t interval_tokens_ = 0;
+  double interval_start_ = 0;
+  double last_checkpoint_ = 0;
+  double clock_ = 0;  // steady clock at the last tick
+};
+
+}  // namespace giantrabbit::train
