@@ -51,12 +51,16 @@ torch::Tensor GiantRabbitImpl::forward(const Inputs& inputs, Trace* trace) {
 Generation GiantRabbitImpl::start(const torch::Tensor& prompt, const torch::Tensor& prompt_lengths,
                                   Trace* trace) {
   const Memory encoded = encode(prompt, prompt_lengths, trace);
+  return start(encoded, think(encoded, trace), trace);
+}
+
+Generation GiantRabbitImpl::start(const Memory& encoded, Memory memory, Trace* trace) {
   Generation generation;
-  generation.memory = think(encoded, trace);
+  generation.memory = std::move(memory);
   const torch::Tensor prefix = config_.encoder ? encoded.states.narrow(1, 0, 0) : encoded.states;
   generation.layers = decoder->start(prefix, generation.memory, trace);
-  generation.tokens = torch::empty({prompt.size(0), 0}, torch::kInt64);
-  generation.lengths = config_.encoder ? torch::zeros_like(prompt_lengths) : prompt_lengths;
+  generation.tokens = torch::empty({encoded.states.size(0), 0}, torch::kInt64);
+  generation.lengths = config_.encoder ? torch::zeros_like(encoded.lengths) : encoded.lengths;
   return generation;
 }
 

@@ -40,8 +40,10 @@ class GiantRabbitImpl : public torch::nn::Module {
   // Logits [B, U, V]; row u predicts the token behind decoder_input[u].
   torch::Tensor forward(const Inputs& inputs, Trace* trace = nullptr);
 
-  // Reads the prompt: encoder, thoughts (phases can be timed apart through encode() and think()).
+  // Reads the prompt: encoder, thoughts, caches.
   Generation start(const torch::Tensor& prompt, const torch::Tensor& prompt_lengths, Trace* trace = nullptr);
+  // The same from the results of encode() and think(), for callers that time the phases apart.
+  Generation start(const Memory& encoded, Memory memory, Trace* trace = nullptr);
   // Feeds one token per sequence, [B] -> logits [B, V] for the next one.
   torch::Tensor step(Generation& generation, const torch::Tensor& token, Trace* trace = nullptr);
   // Keeps the sequences `rows` [K] of a batch only, for finished ones to leave.
