@@ -82,8 +82,15 @@ class GreedyDecoder {
  private:
   model::Generation start(const Prompts& prompts) {
     const Clock::time_point begin = Clock::now();
-    model::Generation generation = network_->start(prompts.ids, prompts.lengths);
-    result_.seconds.encode += seconds_since(begin);
+    const model::Memory encoded = network_->encode(prompts.ids, prompts.lengths);
+    const Clock::time_point encode_end = Clock::now();
+    model::Memory memory = network_->think(encoded);
+    const Clock::time_point think_end = Clock::now();
+    model::Generation generation = network_->start(encoded, std::move(memory));
+    result_.seconds.encode += std::chrono::duration<double>(encode_end - begin).count();
+    result_.seconds.think += std::chrono::duration<double>(think_end - encode_end).count();
+    // The decoder's caches for the memory, and for the prompt where there is no encoder.
+    result_.seconds.decode += seconds_since(think_end);
     return generation;
   }
 

@@ -9,6 +9,7 @@
 #include "data/atomic_file.h"
 #include "data/example_source.h"
 #include "eval/config_file.h"
+#include "eval/error_text.h"
 #include "model/safetensors.h"
 
 namespace giantrabbit::eval {
@@ -24,7 +25,7 @@ model::GiantRabbit load_network(const std::filesystem::path& file, const model::
     network->eval();
     return network;
   } catch (const std::exception& error) {
-    throw std::runtime_error(fmt::format("{}: {}", file.string(), error.what()));
+    throw std::runtime_error(fmt::format("{}: {}", file.string(), error_text(error)));
   }
 }
 

@@ -1,0 +1,46 @@
+// The commands of giantrabbit-eval. Each takes its own arguments (without program and command name), prints
+// its result and throws: UsageError or data::ProblemError for what the user wrote, anything else for what
+// failed.
+#pragma once
+
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <cxxopts.hpp>
+
+namespace giantrabbit::eval {
+
+class UsageError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+struct Command {
+  std::string_view name;
+  std::string_view summary;  // one sentence for --help
+  void (*run)(std::span<const std::string> arguments);
+};
+std::span<const Command> commands();
+
+void run_compare(std::span<const std::string> arguments);
+void run_exam(std::span<const std::string> arguments);
+void run_solve(std::span<const std::string> arguments);
+
+// Options of one command. `--help` is always there.
+struct Parsed {
+  cxxopts::ParseResult options;
+  std::vector<std::string> runs;  // arguments that are no options: run directories
+  bool help = false;              // the help text was printed, nothing is left to do
+};
+// Throws UsageError; an unknown option is answered with the nearest known ones.
+Parsed parse(cxxopts::Options& options, std::span<const std::string> arguments);
+// --name as a number; throws UsageError below `least`.
+int64_t whole_number(const Parsed& parsed, const std::string& name, int64_t least);
+
+// Sets the number of threads and throws UsageError unless `runs` names at least one run.
+void prepare(const Parsed& parsed);
+
+}  // namespace giantrabbit::eval

@@ -1,0 +1,45 @@
+// Draws or reads problems; see problem_set.h.
+#include "eval/problem_set.h"
+
+#include <set>
+#include <stdexcept>
+
+#include <fmt/format.h>
+
+#include "data/example_source.h"
+
+namespace giantrabbit::eval {
+
+data::Split parse_split(const std::string& text) {
+  if (text == "train") return data::Split::train;
+  if (text == "validation") return data::Split::validation;
+  if (text == "test") return data::Split::test;
+  throw std::invalid_argument(fmt::format("unknown split '{}'; known are train, validation, test", text));
+}
+
+ProblemSet draw_problems(const std::string& task, const std::string& split, uint64_t seed, int64_t count) {
+  // The format does not matter: only the prompts are used.
+  const data::ExampleSource source(task, data::ChainFormat::prod, parse_split(split), seed);
+  ProblemSet set;
+  std::set<data::Words> seen;
+  const int64_t most_draws = 20 * count;
+  for (int64_t index = 0; index < most_draws && std::ssize(set.problems) < count; ++index) {
+    data::Problem problem = source.example(static_cast<uint64_t>(index)).problem;
+    if (seen.insert(problem.prompt).second) set.problems.push_back(std::move(problem));
+  }
+  set.description = fmt::format("{} different problems of task {}, {} split, seed {}", set.problems.size(),
+                                task, split, seed);
+  if (std::ssize(set.problems) < count) {
+    set.description += fmt::format(" ({} were asked for, {} draws gave no more)", count, most_draws);
+  }
+  return set;
+}
+
+ProblemSet read_problems(const std::filesystem::path& file) {
+  data::ItemFile items = data::read_items(file);
+  ProblemSet set{std::move(items.problems), std::move(items.refused), ""};
+  set.description = fmt::format("{} items of {}", set.problems.size() + set.refused.size(), file.string());
+  return set;
+}
+
+}  // namespace giantrabbit::eval

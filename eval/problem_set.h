@@ -1,0 +1,28 @@
+// The problems a comparison is made on: drawn from a split, or read from a file.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "data/item_file.h"
+#include "data/problem.h"
+#include "data/split.h"
+
+namespace giantrabbit::eval {
+
+struct ProblemSet {
+  std::vector<data::Problem> problems;           // all different
+  std::vector<data::ItemFile::Refused> refused;  // items of a file that could not be read
+  std::string description;                       // a clause: "500 problems of task row-reduction, test split"
+};
+
+// "train", "validation" or "test"; throws std::invalid_argument otherwise.
+data::Split parse_split(const std::string& text);
+
+// The first `count` different problems of (task, split, seed); fewer where a family has no more of them,
+// which the description then says. A repeated problem would make every interval too narrow.
+ProblemSet draw_problems(const std::string& task, const std::string& split, uint64_t seed, int64_t count);
+ProblemSet read_problems(const std::filesystem::path& file);
+
+}  // namespace giantrabbit::eval
