@@ -63,7 +63,9 @@ std::string Family::stratum(const Words&) const { return std::string(name()); }
 double Family::training_weight(const Words&) const { return 1; }
 
 std::span<const Family* const> all_families() {
-  static const std::array families = {&row_reduction()};
+  static const std::array families = {&row_reduction(), &solution_set(), &undo(),       &null_space(),
+                                      &column_space(),  &block(),        &fact_count(), &fact_spaces(),
+                                      &member_rule(),   &member()};
   return families;
 }
 

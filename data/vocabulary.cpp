@@ -17,10 +17,11 @@ constexpr int64_t max_rows = 8;
 
 // Operations, the families' names, and the words of their chains and answers.
 constexpr const char* plain_words[] = {
-    "SUB",   "DIV",   "SW",     "PIV",         "FREE",       "RREF",        "SOLSET", "UNDO",      "NULL",
-    "COLSP", "BLOCK", "MEMBER", "MEMBER_RULE", "FACT_COUNT", "FACT_SPACES", "ALWAYS", "SOMETIMES", "UNIQUE",
-    "MANY",  "NONE",  "ONE",    "YES",         "NO",         "POINT",       "LINE",   "PLANE",     "SPACE",
-    "WHOLE", "DIM",   "IN",     "OUT",         "EQ",         "ROW",         "COL",    "RANK",      "TWICE",
+    "SUB",    "DIV",        "SW",          "PIV",         "FREE",   "ROW",         "COL",
+    "EQ",     "INVERSE",    "RREF",        "SOLSET",      "UNDO",   "NULL",        "COLSP",
+    "BLOCK",  "FACT_COUNT", "FACT_SPACES", "MEMBER_RULE", "MEMBER", "ALWAYS",      "SOMETIMES",
+    "UNIQUE", "MANY",       "NONE",        "YES",         "NO",     "INDEPENDENT", "DEPENDENT",
+    "POINT",  "LINE",       "PLANE",       "SPACE",       "WHOLE",
 };
 
 }  // namespace

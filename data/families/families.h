@@ -9,4 +9,15 @@ namespace giantrabbit::data {
 const Family& row_reduction();      // RREF, 2x3 .. 3x5
 const Family& row_reduction_4x5();  // RREF too, but generates 4x5 only
 
+// The nine questions of the exam, in its order.
+const Family& solution_set();  // SOLSET
+const Family& undo();          // UNDO
+const Family& null_space();    // NULL
+const Family& column_space();  // COLSP
+const Family& block();         // BLOCK
+const Family& fact_count();    // FACT_COUNT
+const Family& fact_spaces();   // FACT_SPACES
+const Family& member_rule();   // MEMBER_RULE
+const Family& member();        // MEMBER
+
 }  // namespace giantrabbit::data

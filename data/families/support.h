@@ -1,0 +1,91 @@
+// What the nine exam families share: the base class, and judging of lines. In: prompts and a model's words.
+// Out: problems that fit the vocabulary, and verdicts. Kept invariant: nothing a model writes makes a judge
+// throw.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "data/chain.h"
+#include "data/elimination.h"
+#include "data/problem.h"
+#include "data/words.h"
+
+namespace giantrabbit::data {
+
+inline constexpr int most_family_rows = 8;  // R1 .. R8
+inline constexpr int most_family_columns = 9;
+
+// The words of a line without its NL; empty, and `verdict` says why, when no line of this format can stand
+// there.
+std::optional<std::span<const std::string>> line_words(std::span<const std::string> output,
+                                                       const OutputParts::Line& line, ChainFormat format,
+                                                       StepVerdict& verdict);
+void refuse(StepVerdict& verdict, ErrorClass error, std::string reason);
+
+// "PIV 2 3 NL": columns counted from 1.
+void append_columns(Words& words, std::string_view name, std::span<const int> columns);
+// Judges such a line, name included, against the right columns.
+void judge_columns(std::span<const std::string> words, std::span<const int> right, StepVerdict& verdict);
+
+// One output's chain, read line by line.
+class ChainJudge {
+ public:
+  virtual ~ChainJudge() = default;
+  virtual StepVerdict read(std::span<const std::string> output, const OutputParts::Line& line) = 0;
+  virtual bool complete() const = 0;  // the lines so far reach all that the answer needs
+};
+
+// A family by its parts; validating, judging and drawing until the solution fits are the same for all nine.
+class ExamFamily : public Family {
+ public:
+  Problem generate(CounterRng& rng) const final;
+  void validate(const Words& prompt) const final;
+  Verdict judge(const Words& prompt, std::span<const std::string> output, ChainFormat format) const final;
+
+ protected:
+  // A prompt that often has a solution inside the vocabulary; may throw ProblemError.
+  virtual Words draw(CounterRng& rng) const = 0;
+  virtual std::unique_ptr<ChainJudge> chain_judge(const Words& prompt, ChainFormat format) const = 0;
+  // Whether the answer is right, by the family's rule; empty when it cannot be read. May throw
+  // std::overflow_error, which counts as wrong.
+  virtual std::optional<bool> grade(const Words& prompt, std::span<const std::string> answer) const = 0;
+
+  Words matrix_prompt(const Matrix& matrix) const;
+  Problem checked(Words prompt) const;  // validates
+};
+
+// Downward elimination and, for the reduced goal, the upward part, then "PIV .." and, where asked for, "FREE
+// ..". Only the first `columns` columns hold unknowns; the rest are right sides.
+class EliminationJudge : public ChainJudge {
+ public:
+  enum class Goal { echelon, reduced, reduced_with_free };
+  EliminationJudge(Matrix start, int columns, Goal goal, ChainFormat format);
+  StepVerdict read(std::span<const std::string> output, const OutputParts::Line& line) override;
+  bool complete() const override;
+
+ protected:
+  const Matrix& state() const { return reader_.state(); }
+  ChainFormat format() const { return format_; }
+
+ private:
+  std::optional<std::vector<int>> pivots() const;  // of the state, once it has the goal's form
+
+  ChainReader reader_;
+  ChainFormat format_;
+  int columns_;
+  Goal goal_;
+  bool pivots_said_ = false;
+  bool free_said_ = false;
+};
+
+// The columns from 0 to count - 1 that are not among `columns` (ascending).
+std::vector<int> other_columns(std::span<const int> columns, int count);
+// The part of a reduction that makes the echelon form.
+std::span<const Operation> downward_part(const Reduction& reduction);
+
+}  // namespace giantrabbit::data
