@@ -1,0 +1,65 @@
+#!/bin/sh
+# Command line of giantrabbit-eval: exit codes, one-sentence errors, nothing left behind by a failure.
+# Usage: eval_command_line.sh PATH/TO/giantrabbit-eval
+program=$1
+folder=$(mktemp -d) || exit 1
+trap 'rm -rf "$folder"' EXIT
+failures=0
+
+report() {
+  echo "FAILED: $1"
+  sed 's/^/    /' "$folder/out" "$folder/err"
+  failures=$((failures + 1))
+}
+
+# expect CODE PART ARGUMENTS..: the exit code, and PART in what is printed (stderr for errors: one line).
+expect() {
+  code=$1
+  part=$2
+  shift 2
+  "$program" "$@" >"$folder/out" 2>"$folder/err"
+  actual=$?
+  [ "$actual" -eq "$code" ] || report "giantrabbit-eval $*: exit code $actual instead of $code"
+  if [ "$code" -eq 0 ]; then stream=out; else stream=err; fi
+  grep -qF -e "$part" "$folder/$stream" || report "giantrabbit-eval $*: no '$part'"
+  if [ "$code" -ne 0 ] && [ "$(wc -l <"$folder/err")" -ne 1 ]; then
+    report "giantrabbit-eval $*: the error is not one line"
+  fi
+}
+
+expect 0 "Commands:" --help
+expect 0 "--problem" solve --help
+expect 0 "default: 500" compare --help
+expect 0 "--threads" exam --help
+expect 2 "a command is needed"
+expect 2 "unknown command 'compar'; known are compare, exam, solve" compar
+expect 2 "--count" compare runs/a --cuont 5
+expect 2 "--threads" exam runs/a --thread=2
+expect 2 "name at least one run directory" compare
+expect 2 "at least 1, got 0" compare runs/a --threads 0
+expect 2 "count" compare runs/a --count many
+expect 2 "count" compare runs/a --count
+expect 2 "the folder $folder/none does not exist" compare runs/a --json "$folder/none/out.json"
+expect 2 "needs --problem" solve runs/a
+expect 2 "takes one run directory, got 2" solve runs/a runs/b --problem "RREF 1 2 ; 3 4"
+expect 2 "WHAT" solve runs/a --problem "WHAT 1 2"
+expect 2 "" solve runs/a --problem ""
+expect 2 "x" solve runs/a --problem "RREF 1 x ; 3 4"
+expect 2 "999" solve runs/a --problem "RREF 1 2 3 ; 3 4 999"
+expect 2 "" solve runs/a --problem "RREF 1 2 3 ; 3 4"
+expect 1 "$folder/none: no such run directory" solve "$folder/none" --problem "RREF 1 2 3 ; 3 4 5"
+expect 1 "$folder/none: no such run directory" exam "$folder/none"
+
+# A directory that is no run, and one whose files are damaged; no output file may appear.
+mkdir "$folder/run"
+expect 1 "config.toml" compare "$folder/run" --json "$folder/out.json" --report "$folder/out.html"
+printf '[model]\nwidht = 16\n' >"$folder/run/config.toml"
+expect 1 "width" compare "$folder/run" --json "$folder/out.json"
+printf '[model]\nwidth = 16\nheads = 2\n' >"$folder/run/config.toml"
+expect 1 "vocabulary.json" compare "$folder/run" --json "$folder/out.json"
+printf '["PAD"]' >"$folder/run/vocabulary.json"
+expect 1 "vocabulary.json" compare "$folder/run" --json "$folder/out.json"
+ls "$folder" | grep -q '^out\.\(json\|html\)' && report "a failed command left an output file"
+
+[ "$failures" -eq 0 ] && echo "all command line checks passed"
+exit "$failures"

@@ -1,0 +1,150 @@
+// The three forms of a report: alignment, escaping, JSON structure.
+#include "eval/report.h"
+
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include "eval/report_json.h"
+
+namespace giantrabbit::eval {
+namespace {
+
+bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+Evaluation evaluation(int right) {
+  Evaluation result;
+  for (int index = 0; index < 10; ++index) {
+    Judged item;
+    item.problem = data::parse_problem("RREF 1 2 3 ; 4 5 " + std::to_string(index));
+    item.verdict.answer_right = index < right;
+    item.verdict.chain_valid = index < right;
+    item.verdict.finished = true;
+    item.verdict.error = index < right ? data::ErrorClass::none : data::ErrorClass::arithmetic;
+    item.verdict.steps.resize(2);
+    item.verdict.steps[0].valid = true;
+    item.verdict.steps[1].valid = index < right;
+    item.verdict.chain_words = 20;
+    item.verdict.reference_chain_words = 20;
+    result.items.push_back(std::move(item));
+  }
+  return result;
+}
+
+RunReport run_report(const std::string& name, const Evaluation& judged,
+                     const std::vector<Grouping>& groupings) {
+  RunReport run;
+  run.name = name;
+  run.label = name;
+  run.directory = "runs/" + name;
+  run.attention = "softmax";
+  run.format = "prod";
+  run.parameters = 1234;
+  run.all = measure(view(judged));
+  for (const Grouping& grouping : groupings) {
+    std::vector<Metrics>& groups = run.groups.emplace_back();
+    for (const auto& members : grouping.membership) groups.push_back(measure(select(judged, members)));
+  }
+  run.timing = summarize({{{0.001, 0.002, 0.010}, 10, 2, 0.008}}, 2);
+  run.cost.items = 1;
+  run.cost.tokens = 10;
+  run.cost.layers.push_back({"decoder.0.self", 10, 8, 3, 0.4, {{2, 0.25, 1}, {4, 0.5, 1}}});
+  return run;
+}
+
+Report two_runs() {
+  const Evaluation dense = evaluation(9);
+  const Evaluation sparse = evaluation(7);
+  Report report;
+  report.machine = {"test CPU", 1, "LibTorch"};
+  report.items = "10 problems";
+  report.groupings = {by_family(dense.items), by_size(dense.items)};
+  report.runs = {run_report("dense", dense, report.groupings),
+                 run_report("spa<rse", sparse, report.groupings)};
+  report.comparisons = {compare_runs("dense", dense, "spa<rse", sparse)};
+  report.refused = {{"item 11", "no family"}};
+  return report;
+}
+
+TEST(TableTest, AlignsByCharactersNotBytes) {
+  const Table table{"Title", {"name", "x"}, {{"\u2713", "1"}, {"long name", "22"}}, ""};
+  EXPECT_EQ(to_text(table), "Title\n  name        x\n  \u2713           1\n  long name  22\n");
+}
+
+TEST(TableTest, RejectsRaggedRows) {
+  const Table table{"Title", {"name", "x"}, {{"a"}}, ""};
+  EXPECT_THROW(to_text(table), std::invalid_argument);
+  EXPECT_THROW(to_html(table), std::invalid_argument);
+}
+
+TEST(ReportTest, PercentsCarryTheirInterval) {
+  EXPECT_EQ(percent_with_interval(share(9, 9)), "100.0 [70.1, 100.0]");
+  EXPECT_EQ(percent_with_interval(share(0, 0)), "-");
+}
+
+TEST(ReportTest, TextShowsFiguresAndConclusions) {
+  const std::string text = report_text(two_runs());
+  EXPECT_TRUE(contains(text, "Judged on 10 problems")) << text;
+  EXPECT_TRUE(contains(text, "90.0 [59.6, 98.2]")) << text;
+  EXPECT_TRUE(contains(text, "is not shown to be within 1 point")) << text;
+  EXPECT_TRUE(contains(text, "test CPU, 1 thread,")) << text;
+  EXPECT_TRUE(contains(text, "Item item 11 could not be read")) << text;
+  EXPECT_TRUE(contains(text, "2x3")) << text;
+}
+
+TEST(ReportTest, HtmlIsOnePageAndEscapesNames) {
+  const std::string html = report_html(two_runs());
+  EXPECT_TRUE(html.starts_with("<!DOCTYPE html>"));
+  EXPECT_TRUE(html.ends_with("</html>\n"));
+  EXPECT_TRUE(contains(html, "spa&lt;rse"));
+  EXPECT_FALSE(contains(html, "spa<rse"));
+  EXPECT_FALSE(contains(html, "http"));  // nothing from outside
+}
+
+TEST(ReportTest, WithoutTimesAndTraces) {
+  Report report = two_runs();
+  for (RunReport& run : report.runs) {
+    run.timing = {};
+    run.cost = {};
+  }
+  const std::string text = report_text(report);
+  EXPECT_FALSE(contains(text, "Time, ms"));
+  EXPECT_FALSE(contains(text, "Attention of"));
+  EXPECT_FALSE(contains(text, "difference in time"));
+}
+
+TEST(ReportJsonTest, HasTheStructureOfTheDesign) {
+  // Through text, as a program would read it.
+  const nlohmann::json json = nlohmann::json::parse(report_json(two_runs()).dump());
+  ASSERT_EQ(json.at("runs").size(), 2U);
+  const nlohmann::json& run = json["runs"][0];
+  EXPECT_EQ(run.at("name"), "dense");
+  for (const std::string key : {"exact", "chain_valid", "steps_valid"}) {
+    const nlohmann::json& part = run.at(key);
+    EXPECT_EQ(part.size(), 4U) << key;
+    EXPECT_DOUBLE_EQ(part.at("rate").get<double>(),
+                     part.at("count").get<double>() / part.at("total").get<double>());
+    ASSERT_EQ(part.at("interval").size(), 2U);
+    EXPECT_LE(part["interval"][0], part["rate"]);
+    EXPECT_GE(part["interval"][1], part["rate"]);
+  }
+  EXPECT_EQ(run["exact"]["count"], 9);
+  EXPECT_EQ(run["steps_valid"]["total"], 20);
+  EXPECT_EQ(run["lengths"]["all"]["words"], 20.0);
+  EXPECT_DOUBLE_EQ(run["times"]["total"]["median"], 0.013);
+  EXPECT_EQ(run["densities"]["layers"][0]["name"], "decoder.0.self");
+  EXPECT_DOUBLE_EQ(run["densities"]["layers"][0]["density"], 0.375);
+  EXPECT_EQ(run["errors"]["arithmetic"], 1);
+  EXPECT_EQ(run["groups"]["By family"]["RREF"]["exact"]["total"], 10);
+  const nlohmann::json& comparison = json.at("comparisons").at(0);
+  EXPECT_EQ(comparison["pairs"]["only_first"], 2);
+  EXPECT_DOUBLE_EQ(comparison["mcnemar"], 0.5);
+  EXPECT_EQ(comparison["non_inferiority"]["shown"], false);
+  EXPECT_EQ(comparison["conclusions"].size(), 3U);
+  EXPECT_EQ(json["refused"][0]["id"], "item 11");
+  EXPECT_EQ(json["machine"]["threads"], 1);
+}
+
+}  // namespace
+}  // namespace giantrabbit::eval
