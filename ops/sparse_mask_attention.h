@@ -1,12 +1,14 @@
 // Attention over the keys that a mask permits, with softmax, sparsemax or entmax-1.5 weights. Exact.
 //
-//   out[i] = sum_j normalizer(scale * query[i].key[permitted])_j value[j]
+//   out[i] = sum_j normalizer(scale * query[i].key[permitted] + bias[i])_j value[j]
 //
-// Shapes: query [B, H, M, d], key [B, G, N, d], value [B, G, N, e] with H a multiple of G (grouped heads); result
-// [B, H, M, e] in the query's dtype. Self- and cross-attention (M != N), any lengths (0 too), any d and e, any
-// strides. The row contract of ops/sparsemax.h holds. Nothing of size M x N is kept for backward. Differentiable once
-// (a second derivative throws and names the operator). Same bits for any thread count. Errors name the operator, what
-// was expected and the shapes and dtypes that came.
+// Shapes: query [B, H, M, d], key [B, G, N, d], value [B, G, N, e] with H a multiple of G (grouped heads);
+// result [B, H, M, e] in the query's dtype. Self- and cross-attention (M != N), any lengths (0 too), any d
+// and e, any strides. The row contract of ops/sparsemax.h holds; a key with weight exactly 0 contributes
+// nothing, permitted or not, so NaN or infinity in it stays out of the result and of the gradients. Nothing
+// of size M x N is kept for backward. Differentiable once (a second derivative throws and names the
+// operator). Same bits for any thread count. Errors name the operator, what was expected and the shapes and
+// dtypes that came.
 #pragma once
 
 #include <optional>
@@ -18,10 +20,13 @@
 
 namespace giantrabbit::ops {
 
-// scale: factor of the scores; none = 1/sqrt(d).
+// Under CPU autocast query, key and value are cast to its dtype; scores, weights and sums stay in fp32.
+// scale: factor of the scores; none = 1/sqrt(d). bias: floating, broadcastable to [B, H, M, N], added to the
+// scaled scores; -inf = not permitted. Its gradient, and only that, is of size M x N while it is computed.
 at::Tensor sparse_mask_attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
                                  const SparseMask& mask, Normalizer normalizer,
-                                 std::optional<double> scale = std::nullopt);
+                                 std::optional<double> scale = std::nullopt,
+                                 const std::optional<at::Tensor>& bias = std::nullopt);
 
 // The result together with its support in compressed rows: query row r = (b*H + h)*M + i has the keys
 // key_indices[row_offsets[r] .. row_offsets[r+1]) (int64, increasing) with the nonzero weights beside them.
@@ -34,16 +39,7 @@ struct AttentionSupport {
 };
 AttentionSupport sparse_mask_attention_support(const at::Tensor& query, const at::Tensor& key,
                                                const at::Tensor& value, const SparseMask& mask,
-                                               Normalizer normalizer, std::optional<double> scale = std::nullopt);
-
-// Drop-in forms with LibTorch's own argument names. attn_mask: bool (true = may see) or floating (added to the
-// scores, -inf = not permitted), broadcastable to [B, H, M, N]; is_causal aligns to the first key, as
-// LibTorch's does, and excludes attn_mask.
-at::Tensor sparsemax_attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
-                               const std::optional<at::Tensor>& attn_mask = std::nullopt, bool is_causal = false,
-                               std::optional<double> scale = std::nullopt, bool enable_gqa = false);
-at::Tensor entmax15_attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
-                              const std::optional<at::Tensor>& attn_mask = std::nullopt, bool is_causal = false,
-                              std::optional<double> scale = std::nullopt, bool enable_gqa = false);
+                                               Normalizer normalizer,
+                                               std::optional<double> scale = std::nullopt);
 
 }  // namespace giantrabbit::ops

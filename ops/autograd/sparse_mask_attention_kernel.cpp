@@ -1,0 +1,136 @@
+// Gradient of sparse_mask_attention: in, the call; out, its result with a backward node. Saved are the inputs
+// and nothing else: backward recomputes the weights block by block. Only the gradients that are needed are
+// computed. A second derivative throws: the backward operator's own gradient is not implemented.
+#include <torch/csrc/autograd/custom_function.h>
+
+#include "ops/attention_call.h"
+
+namespace giantrabbit::ops {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+// What a call holds besides the four differentiable tensors, in IValues between forward and backward.
+void save_call(AutogradContext* context, const AttentionCall& call) {
+  const SparseMask& mask = call.mask;
+  const auto tensor = [](const std::optional<at::Tensor>& value) { return value.value_or(at::Tensor()); };
+  context->save_for_backward({call.query, call.key, call.value, tensor(call.bias), tensor(mask.key_lengths),
+                              tensor(mask.row_offsets), tensor(mask.key_indices)});
+  context->saved_data["normalizer"] = static_cast<int64_t>(call.normalizer);
+  context->saved_data["scale"] = call.scale;
+  context->saved_data["causal"] = mask.causal;
+  context->saved_data["window"] = mask.window;
+  context->saved_data["block_rows"] = mask.block_rows;
+  context->saved_data["block_columns"] = mask.block_columns;
+}
+
+AttentionCall saved_call(AutogradContext* context) {
+  const variable_list saved = context->get_saved_variables();
+  const auto optional = [](const at::Tensor& value) {
+    return value.defined() ? std::optional<at::Tensor>(value) : std::nullopt;
+  };
+  auto& data = context->saved_data;
+  SparseMask mask{data["causal"].toBool(),      data["window"].toOptional<int64_t>(),
+                  optional(saved[4]),           optional(saved[5]),
+                  optional(saved[6]),           data["block_rows"].toInt(),
+                  data["block_columns"].toInt()};
+  return {saved[0],
+          saved[1],
+          saved[2],
+          optional(saved[3]),
+          static_cast<Normalizer>(data["normalizer"].toInt()),
+          data["scale"].toOptional<double>(),
+          std::move(mask)};
+}
+
+struct SparseMaskAttention : torch::autograd::Function<SparseMaskAttention> {
+  // The tensors that take part in differentiation stand apart from the call: apply() looks at its arguments
+  // only.
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& query, const at::Tensor& key,
+                            const at::Tensor& value, const std::optional<at::Tensor>& bias,
+                            AttentionCall call) {
+    at::AutoDispatchBelowADInplaceOrView below;
+    call.query = query;
+    call.key = key;
+    call.value = value;
+    call.bias = bias;
+    save_call(context, call);
+    context->set_materialize_grads(false);
+    return call_attention(call);
+  }
+
+  static variable_list backward(AutogradContext* context, const variable_list& grads) {
+    variable_list gradients(5);
+    if (!grads[0].defined()) return gradients;
+    const AttentionCall call = saved_call(context);
+    NeededGradients needed{};
+    for (size_t input = 0; input < 3; ++input) needed[input] = context->needs_input_grad(input);
+    needed[3] = call.bias.has_value() && context->needs_input_grad(3);
+    std::tie(gradients[0], gradients[1], gradients[2], gradients[3]) =
+        call_attention_backward(grads[0], call, needed);
+    return gradients;
+  }
+};
+
+struct OnceDifferentiable : torch::autograd::Function<OnceDifferentiable> {
+  static variable_list forward(AutogradContext* context, const at::Tensor& grad, const at::Tensor& query,
+                               const at::Tensor& key, const at::Tensor& value,
+                               const std::optional<at::Tensor>& bias, AttentionCall call,
+                               NeededGradients needed) {
+    at::AutoDispatchBelowADInplaceOrView below;
+    call.query = query;
+    call.key = key;
+    call.value = value;
+    call.bias = bias;
+    context->set_materialize_grads(false);
+    auto [query_grad, key_grad, value_grad, bias_grad] = call_attention_backward(grad, call, needed);
+    return {query_grad, key_grad, value_grad, bias_grad};
+  }
+
+  static variable_list backward(AutogradContext*, const variable_list&) {
+    TORCH_CHECK(false, "sparse_mask_attention: expected to be differentiated once, got a second derivative");
+  }
+};
+
+bool wants_gradient(const AttentionCall& call) {
+  return at::GradMode::is_enabled() &&
+         (call.query.requires_grad() || call.key.requires_grad() || call.value.requires_grad() ||
+          (call.bias && call.bias->requires_grad()));
+}
+
+at::Tensor attention_autograd(const AttentionCall& call) {
+  if (wants_gradient(call)) {
+    return SparseMaskAttention::apply(call.query, call.key, call.value, call.bias, call);
+  }
+  at::AutoDispatchBelowADInplaceOrView below;
+  return call_attention(call);
+}
+
+AttentionGradients attention_backward_autograd(const at::Tensor& grad, const AttentionCall& call,
+                                               NeededGradients needed) {
+  if (at::GradMode::is_enabled() && (grad.requires_grad() || wants_gradient(call))) {
+    const variable_list gradients =
+        OnceDifferentiable::apply(grad, call.query, call.key, call.value, call.bias, call, needed);
+    return {gradients[0], gradients[1], gradients[2], gradients[3]};
+  }
+  at::AutoDispatchBelowADInplaceOrView below;
+  return call_attention_backward(grad, call, needed);
+}
+
+SupportTensors attention_support_autograd(const AttentionCall& call) {
+  at::AutoDispatchBelowADInplaceOrView below;
+  return call_attention_support(call);
+}
+
+}  // namespace
+
+TORCH_LIBRARY_IMPL(giantrabbit, Autograd, library) {
+  library.impl("sparse_mask_attention", TORCH_FN(ForwardArguments::kernel<attention_autograd>));
+  library.impl("sparse_mask_attention_support",
+               TORCH_FN(ForwardArguments::kernel<attention_support_autograd>));
+  library.impl("_sparse_mask_attention_backward",
+               TORCH_FN(BackwardArguments::kernel<attention_backward_autograd>));
+}
+
+}  // namespace giantrabbit::ops

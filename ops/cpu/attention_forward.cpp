@@ -1,0 +1,177 @@
+// Forward and support of sparse_mask_attention on the CPU. In, a checked call; out, its result (and the
+// weights that are not 0, in compressed rows). Work is cut by key/value head and by blocks of queries; a row
+// of the result depends on its own query and its head's keys only.
+#include <ATen/Functions.h>
+#include <ATen/Parallel.h>
+
+#include "ops/cpu/attention_block.h"
+#include "ops/cpu/attention_kernels.h"
+
+namespace giantrabbit::ops::cpu {
+namespace {
+
+template <class T>
+struct ForwardScratch {
+  using A = Accumulate<T>;
+  explicit ForwardScratch(const AttentionProblem<T>& problem)
+      : keys(problem.width, problem.keys),
+        values(problem.keys, problem.value_width),
+        block(problem),
+        output(problem.block_queries(), problem.value_width) {}
+
+  ScratchMatrix<A> keys;  // transposed
+  ScratchMatrix<A> values;
+  WeightBlock<T> block;
+  ScratchMatrix<A> output;
+  bool finite_values = true;
+};
+
+template <class T>
+void pack_head(const AttentionProblem<T>& problem, int64_t batch, int64_t head, ForwardScratch<T>& scratch) {
+  using A = Accumulate<T>;
+  const Range all{0, problem.keys};
+  pack_transposed(rows_view(problem.key, batch, head, all, problem.width), scratch.keys);
+  scratch.finite_values =
+      pack_rows(rows_view(problem.value, batch, head, all, problem.value_width), A(1), scratch.values);
+}
+
+// Weights of the block times the values, in the result's dtype.
+template <class T>
+void write_output(const AttentionProblem<T>& problem, const QueryBlock& block, ForwardScratch<T>& scratch,
+                  const HeadsView<T>& output) {
+  const Range columns{scratch.block.columns.begin, std::min(scratch.block.columns.end, problem.keys)};
+  const ProductSize size{block.count(), problem.value_width,
+                         std::max<int64_t>(0, columns.end - columns.begin)};
+  const auto weights = scratch.block.weights.left(columns.begin);
+  if (scratch.finite_values) {
+    matrix_product(size, weights, scratch.values.right(columns.begin), scratch.output.result(), false);
+  } else {
+    scratch.output.clear(block.count());
+    const StridedMatrix<Accumulate<T>> values{scratch.values.row(columns.begin), scratch.values.stride(), 1};
+    add_product_without_zeros(size, weights, values, scratch.output.row(0), scratch.output.stride(), 1);
+  }
+  for (int64_t i = 0; i < block.count(); ++i) {
+    T* target = output.at(block.batch, block.head, block.queries.begin + i);
+    const Accumulate<T>* source = scratch.output.row(i);
+    for (int64_t j = 0; j < problem.value_width; ++j) target[j * output.column] = static_cast<T>(source[j]);
+  }
+}
+
+// The compressed rows of the heads of one key/value head.
+template <class T>
+struct HeadSupport {
+  std::vector<int64_t> counts;
+  std::vector<int64_t> keys;
+  std::vector<Accumulate<T>> weights;
+};
+
+// Softmax keeps every permitted key, also those whose weight is too small for the dtype, so the scores
+// decide; the others keep what is not 0 (NaN included).
+template <class T>
+void collect_block(const AttentionProblem<T>& problem, const QueryBlock& block, ForwardScratch<T>& scratch,
+                   HeadSupport<T>& support) {
+  using A = Accumulate<T>;
+  const bool softmax = problem.normalizer == Normalizer::softmax;
+  std::vector<std::vector<int64_t>> permitted(static_cast<size_t>(block.count()));
+  scratch.block.compute(block, scratch.keys, [&](int64_t i, const A* scores, Range range) {
+    if (!softmax) return;
+    for (int64_t j = range.begin; j < range.end; ++j) {
+      if (scores[j] != -std::numeric_limits<A>::infinity()) permitted[static_cast<size_t>(i)].push_back(j);
+    }
+  });
+  for (int64_t i = 0; i < block.count(); ++i) {
+    std::vector<int64_t>& keys = permitted[static_cast<size_t>(i)];
+    const A* weights = scratch.block.weights.row(i);
+    const Range range = scratch.block.visible[static_cast<size_t>(i)];
+    for (int64_t j = range.begin; j < range.end && !softmax; ++j) {
+      if (weights[j] != A(0)) keys.push_back(j);
+    }
+    support.counts.push_back(static_cast<int64_t>(keys.size()));
+    support.keys.insert(support.keys.end(), keys.begin(), keys.end());
+    for (const int64_t key : keys) support.weights.push_back(weights[key]);
+  }
+}
+
+template <class T>
+SupportTensors join(const std::vector<HeadSupport<T>>& heads, const at::Tensor& output) {
+  const at::Tensor counts =
+      at::empty({output.size(0) * output.size(1) * output.size(2)}, output.options().dtype(at::kLong));
+  int64_t total = 0;
+  int64_t* count = counts.mutable_data_ptr<int64_t>();
+  for (const HeadSupport<T>& head : heads) {
+    count = std::copy(head.counts.begin(), head.counts.end(), count);
+    total += static_cast<int64_t>(head.keys.size());
+  }
+  const at::Tensor keys = at::empty({total}, counts.options());
+  const at::Tensor weights =
+      at::empty({total}, counts.options().dtype(c10::CppTypeToScalarType<Accumulate<T>>::value));
+  int64_t* key = keys.mutable_data_ptr<int64_t>();
+  Accumulate<T>* weight = weights.template mutable_data_ptr<Accumulate<T>>();
+  for (const HeadSupport<T>& head : heads) {
+    key = std::copy(head.keys.begin(), head.keys.end(), key);
+    weight = std::copy(head.weights.begin(), head.weights.end(), weight);
+  }
+  return {output, at::cat({at::zeros({1}, counts.options()), counts.cumsum(0)}), keys, weights};
+}
+
+}  // namespace
+
+template <class T>
+void attention_forward(const AttentionCall& call, at::Tensor& output) {
+  const AttentionProblem<T> problem = make_problem<T>(call);
+  const HeadsView<T> target = heads_view<T>(output);
+  const int64_t units = problem.batch * problem.key_heads;
+  const int64_t unit_blocks = problem.group() * problem.blocks();
+  if (units * unit_blocks == 0) return;
+  // Fewer heads than threads: several threads share a head, each packing its keys for itself.
+  const int64_t parts = std::min(unit_blocks, (at::get_num_threads() + units - 1) / units);
+  at::parallel_for(0, units * parts, 1, [&](int64_t begin, int64_t end) {
+    ForwardScratch<T> scratch(problem);
+    for (int64_t task = begin; task < end; ++task) {
+      const int64_t batch = task / parts / problem.key_heads;
+      const int64_t key_head = task / parts % problem.key_heads;
+      pack_head(problem, batch, key_head, scratch);
+      const int64_t part = task % parts;
+      for (int64_t i = unit_blocks * part / parts; i < unit_blocks * (part + 1) / parts; ++i) {
+        const int64_t head = key_head * problem.group() + i / problem.blocks();
+        const QueryBlock block = query_block(problem, batch, head, i % problem.blocks());
+        scratch.block.compute(block, scratch.keys);
+        write_output(problem, block, scratch, target);
+      }
+    }
+  });
+}
+
+template <class T>
+SupportTensors attention_support(const AttentionCall& call, at::Tensor& output) {
+  const AttentionProblem<T> problem = make_problem<T>(call);
+  const HeadsView<T> target = heads_view<T>(output);
+  const int64_t units = problem.batch * problem.key_heads;
+  std::vector<HeadSupport<T>> supports(static_cast<size_t>(units));
+  at::parallel_for(0, units, 1, [&](int64_t begin, int64_t end) {
+    ForwardScratch<T> scratch(problem);
+    for (int64_t unit = begin; unit < end; ++unit) {
+      const int64_t batch = unit / problem.key_heads;
+      const int64_t key_head = unit % problem.key_heads;
+      pack_head(problem, batch, key_head, scratch);
+      for (int64_t i = 0; i < problem.group() * problem.blocks(); ++i) {
+        const int64_t head = key_head * problem.group() + i / problem.blocks();
+        const QueryBlock block = query_block(problem, batch, head, i % problem.blocks());
+        collect_block(problem, block, scratch, supports[static_cast<size_t>(unit)]);
+        write_output(problem, block, scratch, target);
+      }
+    }
+  });
+  return join(supports, output);
+}
+
+template void attention_forward<float>(const AttentionCall&, at::Tensor&);
+template void attention_forward<double>(const AttentionCall&, at::Tensor&);
+template void attention_forward<c10::BFloat16>(const AttentionCall&, at::Tensor&);
+template void attention_forward<c10::Half>(const AttentionCall&, at::Tensor&);
+template SupportTensors attention_support<float>(const AttentionCall&, at::Tensor&);
+template SupportTensors attention_support<double>(const AttentionCall&, at::Tensor&);
+template SupportTensors attention_support<c10::BFloat16>(const AttentionCall&, at::Tensor&);
+template SupportTensors attention_support<c10::Half>(const AttentionCall&, at::Tensor&);
+
+}  // namespace giantrabbit::ops::cpu

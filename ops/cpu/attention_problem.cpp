@@ -1,0 +1,69 @@
+// The rules of a mask as ranges of keys. In, the mask's tensors, read once here and refused with a sentence
+// if a number in them is out of its range; out, the keys that a query may see.
+#include "ops/cpu/attention_problem.h"
+
+namespace giantrabbit::ops::cpu {
+namespace {
+
+constexpr const char* kName = "sparse_mask_attention";
+
+void check_key_lengths(const at::Tensor& lengths, int64_t keys) {
+  const int64_t* length = lengths.const_data_ptr<int64_t>();
+  for (int64_t i = 0; i < lengths.numel(); ++i) {
+    TORCH_CHECK(length[i] >= 0 && length[i] <= keys, kName, ": key_lengths need to be 0 to ", keys, ", got ",
+                length[i], " at position ", i);
+  }
+}
+
+void check_lists(const at::Tensor& offsets, const at::Tensor& indices, int64_t key_blocks) {
+  const int64_t* offset = offsets.const_data_ptr<int64_t>();
+  const int64_t* index = indices.const_data_ptr<int64_t>();
+  const int64_t entries = offsets.size(-1);
+  for (int64_t i = 0; i < offsets.numel(); ++i) {
+    const int64_t least = i % entries == 0 ? 0 : offset[i - 1];
+    TORCH_CHECK(offset[i] >= least && offset[i] <= indices.numel(), kName,
+                ": row_offsets need to rise within 0 to ", indices.numel(),
+                " (the number of key_indices), got ", offset[i], " after ", least);
+    for (int64_t entry = least; i % entries != 0 && entry < offset[i]; ++entry) {
+      const bool rising = entry == least || index[entry] > index[entry - 1];
+      TORCH_CHECK(rising && index[entry] >= 0 && index[entry] < key_blocks, kName,
+                  ": key_indices need to rise strictly within a row and lie in 0 to ", key_blocks - 1,
+                  ", got ", index[entry], " at position ", entry);
+    }
+  }
+}
+
+}  // namespace
+
+MaskRules::MaskRules(const AttentionCall& call)
+    : queries_(call.queries()),
+      keys_(call.keys()),
+      causal_(call.mask.causal),
+      window_(
+          std::min(call.mask.window.value_or(call.keys() + call.queries()), call.keys() + call.queries())),
+      block_rows_(call.mask.block_rows),
+      block_columns_(std::min(call.mask.block_columns, std::max<int64_t>(call.keys(), 1))) {
+  if (call.mask.key_lengths) {
+    key_lengths_ = call.mask.key_lengths->contiguous();
+    check_key_lengths(key_lengths_, keys_);
+  }
+  if (call.mask.row_offsets) {
+    row_offsets_ = call.mask.row_offsets->contiguous();
+    key_indices_ = call.mask.key_indices->contiguous();
+    check_lists(row_offsets_, key_indices_, (keys_ + block_columns_ - 1) / block_columns_);
+    if (row_offsets_.dim() >= 2) batch_stride_ = row_offsets_.stride(0);
+    if (row_offsets_.dim() == 3) head_stride_ = row_offsets_.stride(1);
+  }
+}
+
+Range MaskRules::range(int64_t batch, int64_t query) const {
+  const int64_t diagonal = query + keys_ - queries_;
+  Range visible{std::max<int64_t>(0, diagonal - window_ + 1), std::min(keys_, diagonal + window_)};
+  if (causal_) visible.end = std::min(visible.end, diagonal + 1);
+  if (key_lengths_.defined())
+    visible.end = std::min(visible.end, key_lengths_.const_data_ptr<int64_t>()[batch]);
+  if (visible.empty()) return {0, 0};
+  return visible;
+}
+
+}  // namespace giantrabbit::ops::cpu

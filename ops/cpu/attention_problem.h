@@ -1,0 +1,139 @@
+// A checked call of sparse_mask_attention as raw pointers and strides, and the mask's rules as ranges of
+// keys: what the block loops of the CPU kernels read. In, an AttentionCall; out, views that live as long as
+// the call's tensors. Invariant: make_problem() has read key_lengths and the lists, so every range lies
+// inside the keys.
+#pragma once
+
+#include <type_traits>
+
+#include <c10/util/BFloat16.h>
+#include <c10/util/Half.h>
+
+#include "ops/attention_call.h"
+
+namespace giantrabbit::ops::cpu {
+
+// Scores, weights and sums: fp32 for fp32 and the 16-bit types, fp64 for fp64.
+template <class T>
+using Accumulate = std::conditional_t<std::is_same_v<T, double>, double, float>;
+
+// Element (b, h, i, j) of a tensor [batch, heads, length, width].
+template <class T>
+struct HeadsView {
+  T* data = nullptr;
+  int64_t batch = 0;
+  int64_t head = 0;
+  int64_t row = 0;
+  int64_t column = 0;
+
+  T* at(int64_t b, int64_t h, int64_t i) const { return data + b * batch + h * head + i * row; }
+};
+
+template <class T>
+HeadsView<T> heads_view(const at::Tensor& tensor) {
+  return {static_cast<T*>(tensor.data_ptr()), tensor.stride(0), tensor.stride(1), tensor.stride(2),
+          tensor.stride(3)};
+}
+
+struct Range {
+  int64_t begin = 0;
+  int64_t end = 0;
+  bool empty() const { return begin >= end; }
+};
+
+class MaskRules {
+ public:
+  explicit MaskRules(const AttentionCall& call);
+
+  // The keys between the first and the last that query `i` of a head may see by every rule but the lists.
+  Range range(int64_t batch, int64_t query) const;
+  bool has_lists() const { return row_offsets_.defined(); }
+  // Writes `hidden` over the scores inside `visible` of keys that are not listed; narrows the range to the
+  // rest.
+  template <class T>
+  Range hide_unlisted(int64_t batch, int64_t head, int64_t query, Range visible, T* scores, T hidden) const {
+    const int64_t row = query / block_rows_;
+    const int64_t* offset =
+        row_offsets_.const_data_ptr<int64_t>() + batch * batch_stride_ + head * head_stride_ + row;
+    const int64_t* index = key_indices_.const_data_ptr<int64_t>();
+    Range kept{visible.end, visible.begin};
+    int64_t done = visible.begin;
+    for (int64_t entry = offset[0]; entry < offset[1]; ++entry) {
+      const int64_t begin = std::max(index[entry] * block_columns_, visible.begin);
+      const int64_t end = std::min((index[entry] + 1) * block_columns_, visible.end);
+      if (begin >= end) continue;
+      std::fill(scores + done, scores + begin, hidden);
+      kept.begin = std::min(kept.begin, begin);
+      kept.end = done = end;
+    }
+    std::fill(scores + done, scores + visible.end, hidden);
+    return kept;
+  }
+  // Few keys per row: smaller blocks of queries waste less on pairs that no query of the block may see.
+  bool narrow() const { return causal_ || window_ < keys_; }
+
+ private:
+  int64_t queries_;
+  int64_t keys_;
+  bool causal_;
+  int64_t window_;
+  at::Tensor key_lengths_;
+  at::Tensor row_offsets_;
+  at::Tensor key_indices_;
+  int64_t block_rows_;
+  int64_t block_columns_;
+  int64_t batch_stride_ = 0;
+  int64_t head_stride_ = 0;
+};
+
+template <class T>
+struct AttentionProblem {
+  int64_t batch;
+  int64_t heads;
+  int64_t key_heads;
+  int64_t queries;
+  int64_t keys;
+  int64_t width;
+  int64_t value_width;
+  Normalizer normalizer;
+  Accumulate<T> scale;
+  MaskRules rules;
+  HeadsView<const T> query;
+  HeadsView<const T> key;
+  HeadsView<const T> value;
+  HeadsView<const Accumulate<T>> bias;
+  at::Tensor bias_tensor;  // owns what `bias` points to
+
+  int64_t group() const { return key_heads == 0 ? 0 : heads / key_heads; }
+  // Queries per block. A block of scores stays in the second-level cache; nothing of it shows in the result.
+  int64_t block_queries() const { return keys > 4096 ? 12 : rules.narrow() ? 24 : 48; }
+  int64_t blocks() const { return (queries + block_queries() - 1) / block_queries(); }
+};
+
+template <class T>
+AttentionProblem<T> make_problem(const AttentionCall& call) {
+  using A = Accumulate<T>;
+  AttentionProblem<T> problem{call.batch(),
+                              call.heads(),
+                              call.key_heads(),
+                              call.queries(),
+                              call.keys(),
+                              call.width(),
+                              call.value_width(),
+                              call.normalizer,
+                              static_cast<A>(call.score_scale()),
+                              MaskRules(call),
+                              heads_view<const T>(call.query),
+                              heads_view<const T>(call.key),
+                              heads_view<const T>(call.value),
+                              {},
+                              {}};
+  if (call.bias) {
+    problem.bias_tensor = call.bias->to(c10::CppTypeToScalarType<A>::value)
+                              .expand({call.batch(), call.heads(), call.queries(), call.keys()});
+    problem.bias = heads_view<const A>(problem.bias_tensor);
+  }
+  return problem;
+}
+
+}  // namespace giantrabbit::ops::cpu

@@ -1,0 +1,128 @@
+// Matrix products for one instruction set: GR_CAPABILITY names the namespace, the compiler's flags set the
+// width. Input and output are described in matrix_product.h. Every element of the result is one chain of
+// multiply-adds in the order of the depth, whatever tile it falls into, so results do not depend on how a
+// caller cuts a matrix.
+#include "ops/cpu/matrix_functions.h"
+
+#include "ops/cpu/row_vectors.h"
+
+namespace giantrabbit::ops::cpu::GR_CAPABILITY {
+namespace {
+
+// Accumulators of a tile: as many as the registers hold beside one row of the right factor and a broadcast.
+#if defined(__AVX512F__)
+constexpr int kTileRows = 6;
+constexpr int kTileVectors = 4;
+#elif defined(__AVX2__)
+constexpr int kTileRows = 6;
+constexpr int kTileVectors = 2;
+#else
+constexpr int kTileRows = 4;
+constexpr int kTileVectors = 2;
+#endif
+// A panel of the right factor stays in the first-level cache.
+constexpr int64_t kDepth = 256;
+
+template <class T>
+struct Operands {
+  int64_t depth;
+  StridedMatrix<T> left;
+  RowMatrix<const T> right;
+  RowMatrix<T> result;
+  bool accumulate;
+};
+
+template <class T, int rows, int vectors>
+void tile(const Operands<T>& of) {
+  constexpr int64_t kCount = Lanes<T>::count;
+  Vec<T> sum[rows][vectors];
+#pragma GCC unroll 8
+  for (int i = 0; i < rows; ++i) {
+#pragma GCC unroll 8
+    for (int j = 0; j < vectors; ++j) {
+      sum[i][j] = of.accumulate ? load(of.result.data + i * of.result.row + j * kCount) : Vec<T>{};
+    }
+  }
+  const T* left = of.left.data;
+  const T* right = of.right.data;
+  for (int64_t k = 0; k < of.depth; ++k, left += of.left.column, right += of.right.row) {
+    Vec<T> factor[vectors];
+#pragma GCC unroll 8
+    for (int j = 0; j < vectors; ++j) factor[j] = load(right + j * kCount);
+#pragma GCC unroll 8
+    for (int i = 0; i < rows; ++i) {
+      const T value = left[i * of.left.row];
+#pragma GCC unroll 8
+      for (int j = 0; j < vectors; ++j) sum[i][j] += value * factor[j];
+    }
+  }
+#pragma GCC unroll 8
+  for (int i = 0; i < rows; ++i) {
+#pragma GCC unroll 8
+    for (int j = 0; j < vectors; ++j) {
+      __builtin_memcpy(of.result.data + i * of.result.row + j * kCount, &sum[i][j], sizeof(Vec<T>));
+    }
+  }
+}
+
+// The last rows of a panel, fewer than kTileRows.
+template <class T, int rows, int vectors>
+void last_rows(int64_t left_over, const Operands<T>& of) {
+  if constexpr (rows > 0) {
+    if (left_over == rows) {
+      tile<T, rows, vectors>(of);
+    } else {
+      last_rows<T, rows - 1, vectors>(left_over, of);
+    }
+  }
+}
+
+template <class T, int vectors>
+void panel(int64_t rows, Operands<T> of) {
+  for (; rows >= kTileRows; rows -= kTileRows) {
+    tile<T, kTileRows, vectors>(of);
+    of.left.data += kTileRows * of.left.row;
+    of.result.data += kTileRows * of.result.row;
+  }
+  last_rows<T, kTileRows - 1, vectors>(rows, of);
+}
+
+// The last columns of a block, fewer than kTileVectors vectors.
+template <class T, int vectors>
+void last_columns(int64_t left_over, int64_t rows, const Operands<T>& of) {
+  if constexpr (vectors > 0) {
+    if (left_over == vectors) {
+      panel<T, vectors>(rows, of);
+    } else {
+      last_columns<T, vectors - 1>(left_over, rows, of);
+    }
+  }
+}
+
+template <class T>
+void product(ProductSize size, StridedMatrix<T> left, RowMatrix<const T> right, RowMatrix<T> result,
+             bool accumulate) {
+  constexpr int64_t kCount = Lanes<T>::count;
+  const int64_t vectors = (size.columns + kCount - 1) / kCount;
+  int64_t begin = 0;
+  do {
+    const int64_t depth = size.depth - begin < kDepth ? size.depth - begin : kDepth;
+    Operands<T> of{depth, left, right, result, accumulate || begin > 0};
+    int64_t vector = 0;
+    for (; vector + kTileVectors <= vectors; vector += kTileVectors) {
+      panel<T, kTileVectors>(size.rows, of);
+      of.right.data += kTileVectors * kCount;
+      of.result.data += kTileVectors * kCount;
+    }
+    last_columns<T, kTileVectors - 1>(vectors - vector, size.rows, of);
+    left.data += depth * left.column;
+    right.data += depth * right.row;
+    begin += depth;
+  } while (begin < size.depth);
+}
+
+}  // namespace
+
+const MatrixFunctions matrix_functions = {product<float>, product<double>};
+
+}  // namespace giantrabbit::ops::cpu::GR_CAPABILITY

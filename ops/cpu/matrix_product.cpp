@@ -1,0 +1,33 @@
+// Picks the matrix products of the chosen instruction set, once per process, and forwards to them.
+#include "ops/cpu/matrix_product.h"
+
+#include "ops/cpu/capability.h"
+
+namespace giantrabbit::ops::cpu {
+namespace {
+
+const MatrixFunctions& chosen_functions() {
+#if defined(__x86_64__)
+  static const MatrixFunctions& functions =
+      chosen_capability() == Capability::avx512 ? avx512::matrix_functions
+      : chosen_capability() == Capability::avx2 ? avx2::matrix_functions
+                                                : baseline::matrix_functions;
+  return functions;
+#else
+  return baseline::matrix_functions;
+#endif
+}
+
+}  // namespace
+
+void matrix_product(ProductSize size, StridedMatrix<float> left, RowMatrix<const float> right,
+                    RowMatrix<float> result, bool accumulate) {
+  chosen_functions().product_float(size, left, right, result, accumulate);
+}
+
+void matrix_product(ProductSize size, StridedMatrix<double> left, RowMatrix<const double> right,
+                    RowMatrix<double> result, bool accumulate) {
+  chosen_functions().product_double(size, left, right, result, accumulate);
+}
+
+}  // namespace giantrabbit::ops::cpu

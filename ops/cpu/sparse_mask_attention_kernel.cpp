@@ -1,0 +1,69 @@
+// CPU side of sparse_mask_attention's operators: in, a call from the dispatcher; out, tensors filled by the
+// kernels in attention_forward.cpp and attention_backward.cpp. Checks come first, so those see valid problems
+// only.
+#include <ATen/Dispatch.h>
+#include <ATen/ExpandUtils.h>
+#include <ATen/Functions.h>
+
+#include "ops/attention_call.h"
+#include "ops/cpu/attention_kernels.h"
+
+namespace giantrabbit::ops {
+namespace {
+
+constexpr const char* kName = "sparse_mask_attention";
+
+at::Tensor checked_output(const char* name, const AttentionCall& call) {
+  check_attention_call(name, call);
+  return empty_like_heads(call.query, {call.batch(), call.heads(), call.queries(), call.value_width()});
+}
+
+at::Tensor attention_cpu(const AttentionCall& call) {
+  at::Tensor output = checked_output(kName, call);
+  AT_DISPATCH_FLOATING_TYPES_AND2(at::kBFloat16, at::kHalf, call.query.scalar_type(), kName,
+                                  [&] { cpu::attention_forward<scalar_t>(call, output); });
+  return output;
+}
+
+SupportTensors attention_support_cpu(const AttentionCall& call) {
+  at::Tensor output = checked_output("sparse_mask_attention_support", call);
+  return AT_DISPATCH_FLOATING_TYPES_AND2(at::kBFloat16, at::kHalf, call.query.scalar_type(), kName,
+                                         [&] { return cpu::attention_support<scalar_t>(call, output); });
+}
+
+AttentionGradients attention_backward_cpu(const at::Tensor& grad, const AttentionCall& call,
+                                          NeededGradients needed) {
+  check_attention_call(kName, call);
+  const std::array<int64_t, 4> expected = {call.batch(), call.heads(), call.queries(), call.value_width()};
+  TORCH_CHECK(grad.sizes() == at::IntArrayRef(expected) && grad.scalar_type() == call.query.scalar_type(),
+              kName, ": the gradient needs shape ", at::IntArrayRef(expected), " and dtype ",
+              call.query.scalar_type(), ", got ", grad.sizes(), " and ", grad.scalar_type());
+  const auto empty_gradient = [](bool wanted, const at::Tensor& input) {
+    return wanted ? empty_like_heads(input, input.sizes()) : at::Tensor();
+  };
+  AttentionGradients gradients{empty_gradient(needed[0], call.query), empty_gradient(needed[1], call.key),
+                               empty_gradient(needed[2], call.value), at::Tensor()};
+  at::Tensor& bias_gradient = std::get<3>(gradients);
+  if (needed[3] && call.bias) {
+    const auto dtype = call.query.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+    bias_gradient = at::empty({call.batch(), call.heads(), call.queries(), call.keys()},
+                              call.query.options().dtype(dtype));
+  }
+  AT_DISPATCH_FLOATING_TYPES_AND2(at::kBFloat16, at::kHalf, call.query.scalar_type(), kName,
+                                  [&] { cpu::attention_backward<scalar_t>(grad, call, gradients); });
+  if (bias_gradient.defined()) {
+    bias_gradient = at::sum_to(bias_gradient, call.bias->sizes()).to(call.bias->scalar_type());
+  }
+  return gradients;
+}
+
+}  // namespace
+
+TORCH_LIBRARY_IMPL(giantrabbit, CPU, library) {
+  library.impl("sparse_mask_attention", TORCH_FN(ForwardArguments::kernel<attention_cpu>));
+  library.impl("sparse_mask_attention_support", TORCH_FN(ForwardArguments::kernel<attention_support_cpu>));
+  library.impl("_sparse_mask_attention_backward",
+               TORCH_FN(BackwardArguments::kernel<attention_backward_cpu>));
+}
+
+}  // namespace giantrabbit::ops
