@@ -82,29 +82,40 @@ ChainSurvey survey_chain(const Matrix& start, std::span<const Operation> operati
   return survey;
 }
 
+void refuse(StepVerdict& verdict, ErrorClass error, std::string reason) {
+  verdict.valid = false;
+  verdict.error = error;
+  verdict.reason = std::move(reason);
+}
+
+std::optional<std::span<const std::string>> line_words(std::span<const std::string> output,
+                                                       const OutputParts::Line& line, ChainFormat format,
+                                                       StepVerdict& verdict) {
+  verdict.begin = line.begin;
+  verdict.end = line.end;
+  if (format == ChainFormat::answer_only) {
+    refuse(verdict, ErrorClass::format, "no chain is asked for");
+    return std::nullopt;
+  }
+  if (!line.closed) {
+    // The output ran out in the middle of a line, or ANS came before NL.
+    const bool cut = static_cast<size_t>(line.end) == output.size();
+    refuse(verdict, cut ? ErrorClass::truncated : ErrorClass::format,
+           cut ? "the output ends inside the line" : "the line does not end with NL");
+    return std::nullopt;
+  }
+  return output.subspan(static_cast<size_t>(line.begin), static_cast<size_t>(line.end - line.begin - 1));
+}
+
 ChainReader::ChainReader(Matrix start, ChainFormat format) : state_(std::move(start)), format_(format) {
   for (int row = 0; row < state_.rows(); ++row) versions_.push_back({state_.row(row)});
 }
 
 StepVerdict ChainReader::read(std::span<const std::string> output, const OutputParts::Line& line) {
   StepVerdict verdict;
-  verdict.begin = line.begin;
-  verdict.end = line.end;
-  if (format_ == ChainFormat::answer_only) {
-    verdict.error = ErrorClass::format;
-    verdict.reason = "no chain is asked for";
-    return verdict;
-  }
-  if (!line.closed) {
-    // The output ran out in the middle of a line, or ANS came before NL.
-    const bool cut = static_cast<size_t>(line.end) == output.size();
-    verdict.error = cut ? ErrorClass::truncated : ErrorClass::format;
-    verdict.reason = cut ? "the output ends inside the line" : "the line does not end with NL";
-    return verdict;
-  }
-  const auto words =
-      output.subspan(static_cast<size_t>(line.begin), static_cast<size_t>(line.end - line.begin - 1));
-  const auto written = parse(words, verdict.reason);
+  const auto words = line_words(output, line, format_, verdict);
+  if (!words) return verdict;
+  const auto written = parse(*words, verdict.reason);
   if (!written) {
     verdict.error = ErrorClass::format;
     return verdict;

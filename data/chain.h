@@ -33,6 +33,13 @@ struct ChainSurvey {
 };
 ChainSurvey survey_chain(const Matrix& start, std::span<const Operation> operations);
 
+void refuse(StepVerdict& verdict, ErrorClass error, std::string reason);
+// The words of a line without its NL; empty, and `verdict` says why, when no line of this format can stand
+// there.
+std::optional<std::span<const std::string>> line_words(std::span<const std::string> output,
+                                                       const OutputParts::Line& line, ChainFormat format,
+                                                       StepVerdict& verdict);
+
 class ChainReader {
  public:
   ChainReader(Matrix start, ChainFormat format);

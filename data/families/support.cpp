@@ -44,31 +44,6 @@ bool has_denominator(std::span<const std::string> words) {
 
 }  // namespace
 
-void refuse(StepVerdict& verdict, ErrorClass error, std::string reason) {
-  verdict.valid = false;
-  verdict.error = error;
-  verdict.reason = std::move(reason);
-}
-
-std::optional<std::span<const std::string>> line_words(std::span<const std::string> output,
-                                                       const OutputParts::Line& line, ChainFormat format,
-                                                       StepVerdict& verdict) {
-  verdict.begin = line.begin;
-  verdict.end = line.end;
-  if (format == ChainFormat::answer_only) {
-    refuse(verdict, ErrorClass::format, "no chain is asked for");
-    return std::nullopt;
-  }
-  if (!line.closed) {
-    // The output ran out in the middle of a line, or ANS came before NL.
-    const bool cut = static_cast<size_t>(line.end) == output.size();
-    refuse(verdict, cut ? ErrorClass::truncated : ErrorClass::format,
-           cut ? "the output ends inside the line" : "the line does not end with NL");
-    return std::nullopt;
-  }
-  return output.subspan(static_cast<size_t>(line.begin), static_cast<size_t>(line.end - line.begin - 1));
-}
-
 void append_columns(Words& words, std::string_view name, std::span<const int> columns) {
   words.emplace_back(name);
   for (const int column : columns) words.push_back(std::to_string(column + 1));

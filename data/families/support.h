@@ -20,13 +20,6 @@ namespace giantrabbit::data {
 inline constexpr int most_family_rows = 8;  // R1 .. R8
 inline constexpr int most_family_columns = 9;
 
-// The words of a line without its NL; empty, and `verdict` says why, when no line of this format can stand
-// there.
-std::optional<std::span<const std::string>> line_words(std::span<const std::string> output,
-                                                       const OutputParts::Line& line, ChainFormat format,
-                                                       StepVerdict& verdict);
-void refuse(StepVerdict& verdict, ErrorClass error, std::string reason);
-
 // "PIV 2 3 NL": columns counted from 1.
 void append_columns(Words& words, std::string_view name, std::span<const int> columns);
 // Judges such a line, name included, against the right columns.
