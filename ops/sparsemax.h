@@ -4,10 +4,11 @@
 //                  (Martins and Astudillo 2016)
 //   entmax15(z):   p_j = max(z_j/2 - tau, 0)^2 with sum 1 (Peters, Niculae and Martins 2019, alpha = 1.5)
 //
-// Row contract (all operators of this library): a score of -inf is not permitted and gets weight exactly 0; a row
-// without any permitted entry gives zeros and zero gradient; NaN or +inf in a row gives NaN in that row only; equal
-// scores get equal weights; an entry exactly at the threshold is outside the support. Any floating dtype; sums and
-// thresholds are fp32 or better; the result has the input's dtype. Differentiable twice. Same bits for any thread count.
+// Row contract (all operators of this library): a score of -inf is not permitted and gets weight exactly 0; a
+// row without any permitted entry gives zeros and zero gradient; NaN or +inf in a row gives NaN in that row
+// only; equal scores get equal weights; an entry exactly at the threshold is outside the support. Any
+// floating dtype; sums and thresholds are fp32 or better; the result has the input's dtype. Differentiable
+// twice. Same bits for any thread count.
 #pragma once
 
 #include <ATen/core/Tensor.h>
