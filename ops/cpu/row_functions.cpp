@@ -4,6 +4,7 @@
 // ops/reference/sparsemax.cpp.
 #include "ops/cpu/row_functions.h"
 
+#include "ops/cpu/row_threshold.h"
 #include "ops/cpu/row_vectors.h"
 
 namespace giantrabbit::ops::cpu::GR_CAPABILITY {
@@ -67,128 +68,11 @@ void softmax_row(T* row, int64_t n) {
   map_row<T>(row, n, T(0), [&](Vec<T> weight) { return weight * factor; });
 }
 
-// The threshold functions read scores as y = (z - maximum) * scale: the largest y is 0 and tau lies in [-1,
-// 0).
-
-struct SupportSums {
-  double maximum;
-  double tau;
-  Wide count{};
-  Wide sum{};
-
-  void add(Wide score) {
-    const Wide y = score - maximum;
-    count += y > tau ? Wide{} + 1.0 : Wide{};
-    sum += y > tau ? y : Wide{};
-  }
-  void merge(const SupportSums& other) {
-    count += other.count;
-    sum += other.sum;
-  }
-};
-
-// Michelot's iteration: every set that contains the support gives a lower bound of tau; entries below it
-// leave.
-template <class T>
-double sparsemax_threshold(const T* scores, int64_t n, double maximum) {
-  double tau = -1.0;
-  for (double previous = kInfinity;;) {
-    const SupportSums sums = sum_row(scores, n, -kInfinity, SupportSums{maximum, tau});
-    const double members = lane_sum(sums.count);
-    if (members >= previous) return tau;
-    tau = (lane_sum(sums.sum) - 1.0) / members;
-    previous = members;
-  }
-}
-
-struct DistanceSums {
-  double maximum;
-  double scale;
-  double tau;
-  Wide count{};
-  Wide sum{};
-  Wide squares{};
-  Wide smallest = Wide{} + kInfinity;
-
-  void add(Wide score) {
-    const Wide distance = (score - maximum) * scale - tau;
-    const Wide kept = distance > 0.0 ? distance : Wide{};
-    count += distance > 0.0 ? Wide{} + 1.0 : Wide{};
-    sum += kept;
-    squares += kept * kept;
-    const Wide nearer = distance < smallest ? distance : smallest;
-    smallest = distance > 0.0 ? nearer : smallest;
-  }
-  void merge(const DistanceSums& other) {
-    count += other.count;
-    sum += other.sum;
-    squares += other.squares;
-    smallest = other.smallest < smallest ? other.smallest : smallest;
-  }
-};
-
-// Newton's iteration on |max(y - tau, 0)|_2 = 1, which is convex: from the left it stays on the left. Once
-// the closed form for the current members keeps them all, it is the answer; from afar it is computed a second
-// time, close by, because its differences of squares cancel.
-template <class T>
-double entmax15_threshold(const T* scores, int64_t n, double maximum, double scale) {
-  for (double tau = -1.0;;) {
-    const DistanceSums sums = sum_row(scores, n, -kInfinity, DistanceSums{maximum, scale, tau});
-    const double members = lane_sum(sums.count);
-    const double total = lane_sum(sums.sum);
-    const double squares = lane_sum(sums.squares);
-    double nearest = kInfinity;
-    for (int64_t i = 0; i < kWide; ++i) nearest = sums.smallest[i] < nearest ? sums.smallest[i] : nearest;
-    const double mean = total / members;
-    const double room = (1.0 - (squares - total * mean)) / members;
-    const double step = mean - __builtin_sqrt(room > 0.0 ? room : 0.0);
-    const bool final_members = step < nearest;
-    const double next = tau + (final_members ? step : (squares - __builtin_sqrt(squares)) / total);
-    if ((final_members && squares < 2.0) || !(next > tau)) return final_members ? next : tau;
-    tau = next;
-  }
-}
-
-// Copies y of every entry with y > -1 (no other can be in the support) to `candidates` and fills the last
-// vector up with -inf; the count, a multiple of kWide, or -1 if there are so many that whole-row sums are
-// cheaper.
-constexpr int64_t kCandidates = 512;
-
-template <class T>
-int64_t collect_candidates(const T* row, int64_t n, T maximum, T scale, double* candidates) {
-  constexpr int64_t kCount = Lanes<T>::count;
-  constexpr int64_t kGroup = 4 * kCount;
-  const int64_t share = n / 4 > kGroup ? n / 4 : kGroup;
-  const int64_t limit = share < kCandidates ? share : kCandidates;
-  int64_t found = 0;
-  for (int64_t i = 0; i < n; i += kGroup) {
-    uint64_t bits = 0;
-    for (int64_t part = 0; part < 4; ++part) {
-      const int64_t begin = i + part * kCount;
-      if (begin >= n) break;
-      const Vec<T> scores = begin + kCount <= n
-                                ? load(row + begin)
-                                : load_part(row + begin, n - begin, -static_cast<T>(kInfinity));
-      bits |= lane_bits<T>((scores - maximum) * scale > T(-1)) << (part * kCount);
-    }
-    if (found + __builtin_popcountll(bits) > limit) return -1;
-    for (; bits != 0; bits &= bits - 1) {
-      const double score = static_cast<double>(row[i + __builtin_ctzll(bits)]);
-      candidates[found++] = (score - static_cast<double>(maximum)) * static_cast<double>(scale);
-    }
-  }
-  while (found % kWide != 0) candidates[found++] = -kInfinity;
-  return found;
-}
-
 template <class T>
 void sparsemax_row(T* row, int64_t n) {
   const T maximum = row_maximum(row, n);
   if (special_row(row, n, maximum)) return;
-  double candidates[kCandidates];
-  const int64_t found = collect_candidates(row, n, maximum, T(1), candidates);
-  const T tau = static_cast<T>(found < 0 ? sparsemax_threshold(row, n, static_cast<double>(maximum))
-                                         : sparsemax_threshold(candidates, found, 0.0));
+  const T tau = row_threshold<SparsemaxRule>(row, n, maximum);
   map_row<T>(row, n, T(0), [&](Vec<T> score) {
     const Vec<T> weight = (score - maximum) - tau;
     return weight > T(0) ? weight : Vec<T>{};
@@ -199,10 +83,7 @@ template <class T>
 void entmax15_row(T* row, int64_t n) {
   const T maximum = row_maximum(row, n);
   if (special_row(row, n, maximum)) return;
-  double candidates[kCandidates];
-  const int64_t found = collect_candidates(row, n, maximum, T(0.5), candidates);
-  const T tau = static_cast<T>(found < 0 ? entmax15_threshold(row, n, static_cast<double>(maximum), 0.5)
-                                         : entmax15_threshold(candidates, found, 0.0, 1.0));
+  const T tau = row_threshold<Entmax15Rule>(row, n, maximum);
   map_row<T>(row, n, T(0), [&](Vec<T> score) {
     const Vec<T> root = (score - maximum) * T(0.5) - tau;
     return root > T(0) ? root * root : Vec<T>{};
