@@ -10,9 +10,12 @@ torch::Tensor initial_matrix(int64_t rows, int64_t columns) {
   return torch::randn({rows, columns}) * (0.5 / std::sqrt(static_cast<double>(columns)));
 }
 
-// [B, M, parts * H * d] -> parts views [B, H, M, d].
+// [B, M, parts * H * d] -> parts views [B, H, M, d]. Parts are cut from the last dimension, so that their
+// gradients are joined by one copy.
 std::vector<torch::Tensor> split_heads(const torch::Tensor& x, int64_t parts, int64_t heads) {
-  return x.unflatten(-1, {parts, heads, -1}).permute({2, 0, 3, 1, 4}).unbind(0);
+  std::vector<torch::Tensor> views = x.chunk(parts, -1);
+  for (torch::Tensor& view : views) view = view.unflatten(-1, {heads, -1}).transpose(1, 2);
+  return views;
 }
 
 torch::Tensor merge_heads(const torch::Tensor& x) { return x.transpose(1, 2).flatten(2); }

@@ -4,7 +4,9 @@
 #include <cstdio>
 
 #include <fmt/format.h>
+#include <malloc.h>
 
+#include "eval/error_text.h"
 #include "train/command_line.h"
 #include "train/trainer.h"
 
@@ -13,6 +15,13 @@ namespace {
 volatile std::sig_atomic_t stop_requested = 0;
 
 void request_stop(int) { stop_requested = 1; }
+
+// Every update frees and asks for the same large buffers: keep them in the process instead of returning their
+// pages to the system, which would clear them anew each time.
+void keep_freed_memory() {
+  mallopt(M_MMAP_THRESHOLD, 1 << 30);
+  mallopt(M_TRIM_THRESHOLD, -1);
+}
 
 int train(int argc, char** argv) {
   giantrabbit::train::CommandLine line = giantrabbit::train::parse_command_line(argc, argv);
@@ -37,13 +46,14 @@ int train(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  keep_freed_memory();
   try {
     return train(argc, argv);
   } catch (const giantrabbit::model::OptionError& error) {
-    fmt::print(stderr, "giantrabbit-train: {}\n", error.what());
+    fmt::print(stderr, "giantrabbit-train: {}\n", giantrabbit::eval::error_text(error));
     return 2;
   } catch (const std::exception& error) {
-    fmt::print(stderr, "giantrabbit-train: {}\n", error.what());
+    fmt::print(stderr, "giantrabbit-train: {}\n", giantrabbit::eval::error_text(error));
     return 1;
   }
 }
