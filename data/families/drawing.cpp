@@ -98,7 +98,7 @@ Matrix draw_reduced(CounterRng& rng, Shape shape, int rank) {
   const std::vector<int> pivots = draw_pivots(rng, shape.columns, rank);
   const double style = rng.unit();
   const int64_t denominator = style < .18 ? 2 : style < .26 ? 3 : style < .30 ? 4 : 1;
-  const int64_t most = style > .85 ? 9 : 4;
+  const int64_t most = style > .85 ? 9 : 5;
   for (int row = 0; row < rank; ++row) {
     const int pivot = pivots[static_cast<size_t>(row)];
     const int64_t below = rng.chance(.6) ? denominator : 1;

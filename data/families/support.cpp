@@ -75,10 +75,16 @@ Problem ExamFamily::generate(CounterRng& rng) const {
 }
 
 void ExamFamily::validate(const Words& prompt) const {
+  bool readable = false;
   try {
+    (void)canonical(prompt);  // reads the prompt: what is wrong with its form is said there
+    readable = true;
     (void)solve(prompt, ChainFormat::prod);
+  } catch (const ProblemError& error) {
+    if (!readable) throw;
+    throw ProblemError(fmt::format("{}: the solution meets a value without words: {}", name(), error.what()));
   } catch (const std::overflow_error&) {
-    throw ProblemError(fmt::format("{}: the solution of this problem meets values beyond 64 bits", name()));
+    throw ProblemError(fmt::format("{}: the solution meets values beyond 64 bits", name()));
   }
 }
 
