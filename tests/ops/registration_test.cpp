@@ -1,0 +1,82 @@
+// Every operator of the library is reachable through the dispatcher, for every key that must serve it. The
+// operators are found by asking the dispatcher, so a new one cannot be forgotten here.
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include <ATen/core/dispatch/Dispatcher.h>
+#include <torch/torch.h>
+
+#include "ops/normalizer.h"
+
+namespace giantrabbit::ops {
+namespace {
+
+std::vector<c10::OperatorHandle> own_operators() {
+  std::vector<c10::OperatorHandle> own;
+  for (const c10::OperatorName& name : c10::Dispatcher::singleton().getAllOpNames()) {
+    if (name.name.rfind("giantrabbit::", 0) != 0) continue;
+    const auto handle = c10::Dispatcher::singleton().findSchema(name);
+    if (handle.has_value()) own.push_back(*handle);
+  }
+  return own;
+}
+
+TEST(RegistrationTest, EverySchemaHasEveryKernel) {
+  for (const c10::OperatorHandle& op : own_operators()) {
+    const std::string name = op.operator_name().name;
+    // Composed of other operators, and nothing else: it inherits their kernels and derivatives.
+    if (op.hasKernelForDispatchKey(c10::DispatchKey::CompositeImplicitAutograd)) continue;
+    EXPECT_TRUE(op.hasKernelForDispatchKey(c10::DispatchKey::CPU)) << name;
+    EXPECT_TRUE(op.hasKernelForDispatchKey(c10::DispatchKey::Autograd)) << name;
+    // The sizes of a support depend on the values, which a Meta tensor does not have.
+    const bool sizes_depend_on_values = name == "giantrabbit::sparse_mask_attention_support";
+    EXPECT_EQ(op.hasKernelForDispatchKey(c10::DispatchKey::Meta), !sizes_depend_on_values) << name;
+    // Operators with a leading underscore are called by Autograd kernels, on tensors whose dtype is settled.
+    const bool internal = name.rfind("giantrabbit::_", 0) == 0;
+    EXPECT_TRUE(internal || op.hasKernelForDispatchKey(c10::DispatchKey::AutocastCPU)) << name;
+  }
+}
+
+TEST(RegistrationTest, OperatorsOfTheContractExist) {
+  std::vector<std::string> names;
+  for (const c10::OperatorHandle& op : own_operators()) names.push_back(op.operator_name().name);
+  for (const char* wanted : {"sparsemax", "entmax15", "_sparsemax_backward", "_entmax15_backward",
+                             "sparsemax_loss", "entmax15_loss", "_sparsemax_loss_backward",
+                             "sparse_mask_attention", "sparsemax_attention", "entmax15_attention"}) {
+    EXPECT_EQ(std::count(names.begin(), names.end(), std::string("giantrabbit::") + wanted), 1) << wanted;
+  }
+}
+
+TEST(RegistrationTest, NoSchemaAliasesItsInput) {
+  for (const c10::OperatorHandle& op : own_operators()) {
+    for (const c10::Argument& argument : op.schema().arguments()) {
+      EXPECT_EQ(argument.alias_info(), nullptr) << op.schema();
+    }
+    for (const c10::Argument& result : op.schema().returns())
+      EXPECT_EQ(result.alias_info(), nullptr) << op.schema();
+  }
+}
+
+TEST(NormalizerTest, NamesGoThereAndBack) {
+  for (const auto normalizer : {Normalizer::softmax, Normalizer::sparsemax, Normalizer::entmax15}) {
+    EXPECT_EQ(parse_normalizer(normalizer_name(normalizer)), normalizer);
+  }
+}
+
+TEST(NormalizerTest, AnUnknownNameListsTheKnownOnes) {
+  try {
+    parse_normalizer("sparse");
+    FAIL() << "accepted";
+  } catch (const c10::Error& error) {
+    const std::string text = error.what_without_backtrace();
+    for (const char* part : {"softmax", "sparsemax", "entmax15", "'sparse'"}) {
+      EXPECT_NE(text.find(part), std::string::npos) << text;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace giantrabbit::ops

@@ -1,0 +1,160 @@
+// The row functions under the CPU kernels, for every instruction set that this machine can run: they must
+// agree with the definition and with one another, and the row contract must hold on each path. softmax rows
+// are tested here too.
+#include "ops/cpu/row_normalizer.h"
+
+#include <cmath>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include <torch/torch.h>
+
+#include "ops/reference/sparsemax.h"
+#include "tests/support/tensor_matchers.h"
+
+namespace giantrabbit::ops::cpu {
+namespace {
+
+using test_support::tensors_close;
+using test_support::tensors_equal;
+
+constexpr Normalizer kNormalizers[] = {Normalizer::softmax, Normalizer::sparsemax, Normalizer::entmax15};
+
+class RowNormalizerTest : public ::testing::TestWithParam<Capability> {
+ protected:
+  void SetUp() override {
+    RecordProperty("seed", 1806);
+    torch::manual_seed(1806);
+  }
+
+  at::Tensor normalize(Normalizer normalizer, const at::Tensor& row) const {
+    at::Tensor weights = row.clone();
+    const RowFunctions& functions = row_functions(GetParam());
+    const auto index = static_cast<size_t>(normalizer);
+    if (row.scalar_type() == at::kFloat) {
+      functions.normalize_float[index](weights.data_ptr<float>(), weights.numel());
+    } else {
+      functions.normalize_double[index](weights.data_ptr<double>(), weights.numel());
+    }
+    return weights;
+  }
+
+  at::Tensor backward(Normalizer normalizer, const at::Tensor& weights, const at::Tensor& grad) const {
+    at::Tensor result = grad.clone();
+    const RowFunctions& functions = row_functions(GetParam());
+    const auto index = static_cast<size_t>(normalizer);
+    if (weights.scalar_type() == at::kFloat) {
+      functions.backward_float[index](weights.data_ptr<float>(), result.data_ptr<float>(), weights.numel());
+    } else {
+      functions.backward_double[index](weights.data_ptr<double>(), result.data_ptr<double>(),
+                                       weights.numel());
+    }
+    return result;
+  }
+};
+
+at::Tensor expected_weights(Normalizer normalizer, const at::Tensor& row) {
+  const at::Tensor wide = row.to(at::kDouble);
+  if (normalizer == Normalizer::softmax) return wide.softmax(-1);
+  return normalizer == Normalizer::sparsemax ? reference::sparsemax(wide) : reference::entmax15(wide);
+}
+
+at::Tensor expected_gradient(Normalizer normalizer, const at::Tensor& weights, const at::Tensor& grad) {
+  const at::Tensor p = weights.to(at::kDouble);
+  const at::Tensor g = grad.to(at::kDouble);
+  if (normalizer == Normalizer::softmax) return p * (g - (p * g).sum());
+  const at::Tensor s = normalizer == Normalizer::sparsemax ? p.ne(0).to(at::kDouble) : p.sqrt();
+  return s * (g - (s * g).sum() / s.sum());
+}
+
+// Lengths around the vector widths, and long enough for the path that has too many candidates.
+const std::vector<int64_t> kLengths = {1,  2,  3,  4,  5,  7,   8,   9,   15,   16,
+                                       17, 31, 33, 63, 65, 100, 129, 500, 1023, 2600};
+
+TEST_P(RowNormalizerTest, EveryInstructionSetAgrees) {
+  for (const int64_t n : kLengths) {
+    for (const double spread : {0.0, 1e-3, 0.1, 1.0, 5.0}) {
+      for (const Normalizer normalizer : kNormalizers) {
+        SCOPED_TRACE(std::string(normalizer_name(normalizer)) + ", " + std::to_string(n) + " entries");
+        const at::Tensor row = torch::randn({n}, at::kDouble) * spread;
+        const at::Tensor single = row.to(at::kFloat);
+        const at::Tensor weights = normalize(normalizer, row);
+        const at::Tensor single_weights = normalize(normalizer, single);
+        EXPECT_TRUE(tensors_close(weights, expected_weights(normalizer, row), 1e-14));
+        EXPECT_TRUE(tensors_close(single_weights, expected_weights(normalizer, single).to(at::kFloat), 2e-7,
+                                  normalizer == Normalizer::softmax ? 4e-6 : 0.0));
+        const at::Tensor grad = torch::randn({n}, at::kDouble);
+        EXPECT_TRUE(tensors_close(backward(normalizer, weights, grad),
+                                  expected_gradient(normalizer, weights, grad), 1e-13));
+        EXPECT_TRUE(tensors_close(
+            backward(normalizer, single_weights, grad.to(at::kFloat)),
+            expected_gradient(normalizer, single_weights, grad.to(at::kFloat)).to(at::kFloat), 1e-6));
+      }
+    }
+  }
+}
+
+TEST_P(RowNormalizerTest, ContractHoldsInEveryPosition) {
+  const double infinity = std::numeric_limits<double>::infinity();
+  for (const auto dtype : {at::kFloat, at::kDouble}) {
+    for (const int64_t n : {1, 6, 16, 37, 70}) {
+      for (const Normalizer normalizer : kNormalizers) {
+        SCOPED_TRACE(std::string(normalizer_name(normalizer)) + ", " + std::to_string(n) + " entries");
+        const at::Tensor nothing = torch::full({n}, -infinity, dtype);
+        EXPECT_TRUE(tensors_equal(normalize(normalizer, nothing), torch::zeros({n}, dtype)));
+        EXPECT_TRUE(tensors_equal(backward(normalizer, torch::zeros({n}, dtype), torch::randn({n}, dtype)),
+                                  torch::zeros({n}, dtype)));
+        for (int64_t place = 0; place < n; ++place) {
+          at::Tensor row = torch::randn({n}, dtype);
+          row[place] = std::numeric_limits<double>::quiet_NaN();
+          EXPECT_TRUE(normalize(normalizer, row).isnan().all().item<bool>()) << "NaN at " << place;
+          row[place] = infinity;
+          EXPECT_TRUE(normalize(normalizer, row).isnan().all().item<bool>()) << "infinity at " << place;
+          at::Tensor alone = nothing.clone();
+          alone[place] = -3.0;
+          EXPECT_TRUE(tensors_equal(normalize(normalizer, alone), alone.isfinite().to(dtype))) << place;
+        }
+      }
+    }
+  }
+}
+
+TEST_P(RowNormalizerTest, SoftmaxExponentialIsWithinItsBound) {
+  // Against a row whose first entry is 0 and dominates nothing else, the quotient of two weights is the
+  // exponential.
+  const at::Tensor exponents = torch::linspace(-87.0, 0.0, 20001, at::kDouble).to(at::kFloat);
+  for (int64_t begin = 0; begin < 20000; begin += 16) {
+    const at::Tensor row = torch::cat({torch::zeros({1}), exponents.slice(0, begin, begin + 16)});
+    const at::Tensor weights = normalize(Normalizer::softmax, row).to(at::kDouble);
+    const at::Tensor actual = (weights / weights[0]).slice(0, 1);
+    const at::Tensor exact = row.to(at::kDouble).exp().slice(0, 1);
+    // 2e-7 for the exponential, 6e-8 each for the two products with 1 / sum.
+    ASSERT_TRUE(tensors_close(actual, exact, 2e-45, 3.2e-7)) << "from exponent " << row[1].item<float>();
+  }
+  const at::Tensor far = normalize(Normalizer::softmax, torch::tensor({0.0F, -88.0F, -1e4F, -3e38F}));
+  EXPECT_TRUE(tensors_equal(far, torch::tensor({1.0F, 0.0F, 0.0F, 0.0F})));
+}
+
+TEST_P(RowNormalizerTest, AnEmptyRowIsLeftAlone) {
+  float untouched = 7.0F;
+  for (size_t index = 0; index < 3; ++index) {
+    row_functions(GetParam()).normalize_float[index](&untouched, 0);
+    row_functions(GetParam()).backward_float[index](&untouched, &untouched, 0);
+  }
+  EXPECT_EQ(untouched, 7.0F);
+}
+
+TEST(CapabilityTest, TheChosenOneIsOneThatTheMachineHas) {
+  const auto available = machine_capabilities();
+  EXPECT_EQ(available.front(), Capability::baseline);
+  EXPECT_NE(std::find(available.begin(), available.end(), chosen_capability()), available.end());
+}
+
+INSTANTIATE_TEST_SUITE_P(, RowNormalizerTest, ::testing::ValuesIn(machine_capabilities()),
+                         [](const auto& instance) { return std::string(capability_name(instance.param)); });
+
+}  // namespace
+}  // namespace giantrabbit::ops::cpu
