@@ -1,0 +1,95 @@
+// Examples as a pure function of (task, split, seed, index), and the walls between the splits.
+#include "data/example_source.h"
+
+#include <set>
+#include <stdexcept>
+
+#include <gtest/gtest.h>
+
+#include "data/families/families.h"
+
+namespace giantrabbit::data {
+namespace {
+
+TEST(ExampleSource, AnExampleDependsOnItsIndexAlone) {
+  const ExampleSource source("row-reduction", ChainFormat::prod, Split::train, 41);
+  const ExampleSource again("row-reduction", ChainFormat::prod, Split::train, 41);
+  std::vector<Words> forward;
+  for (uint64_t index = 0; index < 50; ++index) forward.push_back(source.example(index).problem.prompt);
+  for (uint64_t index = 50; index-- > 0;) {
+    EXPECT_EQ(again.example(index).problem.prompt, forward[index]);
+  }
+  EXPECT_EQ(source.example(UINT64_MAX).prompt, again.example(UINT64_MAX).prompt);
+}
+
+// Freezes the law: a change of the generator must be a decision, since stored results and resumed runs rely
+// on it.
+TEST(ExampleSource, TheFirstExamplesAreFrozen) {
+  const ExampleSource source("row-reduction", ChainFormat::prod, Split::test, 0);
+  EXPECT_EQ(join_words(source.example(0).problem.prompt), "RREF 3 6 12 ; 6 12 24 ;");
+  EXPECT_EQ(join_words(source.example(1).problem.prompt), "RREF 0 2 6 0 ; 0 8 24 2 ; 0 -8 -24 -6 ;");
+  EXPECT_EQ(join_words(source.example(1999).problem.prompt), "RREF 0 2 2 ; 0 8 10 ;");
+}
+
+TEST(ExampleSource, OtherSeedsTasksAndSplitsGiveOtherProblems) {
+  const auto prompts = [](std::string_view task, Split split, uint64_t seed) {
+    const ExampleSource source(task, ChainFormat::delta, split, seed);
+    std::vector<Words> result;
+    for (uint64_t index = 0; index < 20; ++index) result.push_back(source.example(index).problem.prompt);
+    return result;
+  };
+  const auto base = prompts("row-reduction", Split::train, 1);
+  EXPECT_NE(base, prompts("row-reduction", Split::train, 2));
+  EXPECT_NE(base, prompts("row-reduction", Split::validation, 1));
+  EXPECT_NE(base, prompts("row-reduction-4x5", Split::train, 1));
+}
+
+TEST(ExampleSource, TheFormatChangesTheTargetOnly) {
+  const ExampleSource prod("row-reduction", ChainFormat::prod, Split::train, 42);
+  const ExampleSource delta("row-reduction", ChainFormat::delta, Split::train, 42);
+  for (uint64_t index = 0; index < 50; ++index) {
+    EXPECT_EQ(prod.example(index).prompt, delta.example(index).prompt);
+    EXPECT_GT(prod.example(index).target.size(), delta.example(index).target.size() - 1);
+    EXPECT_EQ(prod.example(index).target.back(), Vocabulary::eos);
+  }
+}
+
+TEST(ExampleSource, NoTrainingOrValidationProblemIsATestOrExamProblem) {
+  constexpr uint64_t seed = 43;
+  SCOPED_TRACE(seed);
+  const Family& family = row_reduction();
+  for (const auto& [split, total] :
+       {std::pair{Split::train, 20000U}, {Split::validation, 20000U}, {Split::test, 2000U}}) {
+    const ExampleSource source("row-reduction", ChainFormat::answer_only, split, seed);
+    for (uint64_t index = 0; index < total; ++index) {
+      const std::string text = family.canonical(source.example(index).problem.prompt);
+      const uint64_t bucket = fnv1a64(text) % 20;
+      ASSERT_EQ(bucket == 0, split == Split::test) << text;
+      ASSERT_EQ(bucket == 1, split == Split::validation) << text;
+      ASSERT_FALSE(is_exam_item(text)) << text;
+    }
+  }
+}
+
+TEST(ExampleSource, UnknownTasksAreAnsweredWithTheKnownOnes) {
+  for (const char* task : {"", "rref", "Row-Reduction", "null "}) {
+    try {
+      const ExampleSource source(task, ChainFormat::prod, Split::train, 0);
+      ADD_FAILURE() << "accepted " << task;
+    } catch (const std::invalid_argument& error) {
+      EXPECT_NE(std::string(error.what()).find("known are row-reduction, row-reduction-4x5, exam"),
+                std::string::npos);
+    }
+  }
+}
+
+TEST(ExampleSource, TheExamTaskTakesTheNineFamiliesInTurn) {
+  const ExampleSource source("exam", ChainFormat::prod, Split::train, 44);
+  for (uint64_t index = 0; index < 18; ++index) {
+    EXPECT_EQ(source.example(index).problem.prompt[0], all_families()[1 + index % 9]->name());
+  }
+  EXPECT_EQ(ExampleSource::tasks().size(), 12U);
+}
+
+}  // namespace
+}  // namespace giantrabbit::data
