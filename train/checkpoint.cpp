@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "data/atomic_file.h"
+#include "eval/error_text.h"
 #include "model/safetensors.h"
 
 namespace giantrabbit::train {
@@ -41,11 +42,19 @@ std::vector<std::filesystem::path> checkpoints(const std::filesystem::path& dire
 // Hexadecimal floating point: reads back to the same bits.
 std::string exact(double value) { return fmt::format("{:a}", value); }
 
-double real(const model::Metadata& metadata, const std::string& name) { return std::stod(metadata.at(name)); }
+const std::string& field(const model::Metadata& metadata, const std::string& name) {
+  const auto found = metadata.find(name);
+  if (found == metadata.end()) throw std::runtime_error(fmt::format("the counter '{}' is missing", name));
+  return found->second;
+}
+
+double real(const model::Metadata& metadata, const std::string& name) {
+  return std::stod(field(metadata, name));
+}
 
 template <typename T>
 T whole(const model::Metadata& metadata, const std::string& name) {
-  return static_cast<T>(std::stoull(metadata.at(name)));
+  return static_cast<T>(std::stoull(field(metadata, name)));
 }
 
 }  // namespace
@@ -62,7 +71,12 @@ void save_checkpoint(const std::filesystem::path& directory, const model::GiantR
                                     {"seconds", exact(counters.seconds)},
                                     {"pool", std::to_string(counters.position.pool)},
                                     {"batch", std::to_string(counters.position.batch)},
-                                    {"next_validation", exact(counters.next_validation)}};
+                                    {"next_validation", exact(counters.next_validation)},
+                                    {"validated_step", std::to_string(counters.validated_step)},
+                                    {"interval_start", exact(counters.interval_start)},
+                                    {"interval_loss", exact(counters.interval_loss)},
+                                    {"interval_steps", std::to_string(counters.interval_steps)},
+                                    {"interval_tokens", std::to_string(counters.interval_tokens)}};
   std::filesystem::create_directories(directory);
   const std::string name = fmt::format("{}{:08}{}", prefix, counters.step, suffix);
   data::write_file_atomically(directory / name, model::to_safetensors(state, metadata));
@@ -96,9 +110,14 @@ Counters load_checkpoint(const std::filesystem::path& file, model::GiantRabbit& 
             whole<int64_t>(metadata, "tokens"),
             real(metadata, "seconds"),
             {whole<uint64_t>(metadata, "pool"), whole<uint64_t>(metadata, "batch")},
-            real(metadata, "next_validation")};
+            real(metadata, "next_validation"),
+            whole<int64_t>(metadata, "validated_step"),
+            real(metadata, "interval_start"),
+            real(metadata, "interval_loss"),
+            whole<int64_t>(metadata, "interval_steps"),
+            whole<int64_t>(metadata, "interval_tokens")};
   } catch (const std::exception& error) {
-    throw std::runtime_error(fmt::format("{}: {}", file.string(), error.what()));
+    throw std::runtime_error(fmt::format("{}: {}", file.string(), eval::error_text(error)));
   }
 }
 

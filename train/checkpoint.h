@@ -19,6 +19,12 @@ struct Counters {
   double seconds = 0;  // wall time of the run so far
   data::Batcher::Position position;
   double next_validation = 0;  // share of the run at which the next one is due
+  int64_t validated_step = 0;  // step of the newest validation in metrics.jsonl
+  // Since the last line of metrics.jsonl: seconds at its begin, sums.
+  double interval_start = 0;
+  double interval_loss = 0;
+  int64_t interval_steps = 0;
+  int64_t interval_tokens = 0;
 };
 
 // Writes <directory>/step-<n>.safetensors and removes all but the last two.

@@ -42,7 +42,7 @@ Trainer::Trainer(RunConfig& config, const std::filesystem::path& out, bool resum
     }
   }
   log_.emplace(directory_.metrics(), counters_.step);
-  last_checkpoint_ = interval_start_ = counters_.seconds;
+  last_checkpoint_ = counters_.seconds;
 }
 
 double Trainer::share() const {
@@ -79,9 +79,9 @@ double Trainer::step() {
   ++counters_.step;
   counters_.tokens += batch.target_tokens;
   counters_.position = batcher_.position();
-  interval_loss_ += value;
-  interval_tokens_ += batch.target_tokens;
-  ++interval_steps_;
+  counters_.interval_loss += value;
+  counters_.interval_tokens += batch.target_tokens;
+  ++counters_.interval_steps;
   running_loss_ = running_loss_ == 0 ? value : 0.98 * running_loss_ + 0.02 * value;
   return value;
 }
@@ -93,26 +93,31 @@ double Trainer::validate() {
   }
   const eval::Evaluation evaluation =
       eval::evaluate(network_, source_.vocabulary(), problems, source_.format());
-  log_->write({{"step", counters_.step},
-               {"tokens", counters_.tokens},
-               {"seconds", counters_.seconds},
-               {"validation_exact", evaluation.exact()},
-               {"validation_chain_valid", evaluation.chain_valid()},
-               {"validation_items", problems.size()}});
+  // A finished run that is resumed validates again for its summary; its line is written already.
+  if (counters_.validated_step < counters_.step) {
+    log_->write({{"step", counters_.step},
+                 {"tokens", counters_.tokens},
+                 {"seconds", counters_.seconds},
+                 {"validation_exact", evaluation.exact()},
+                 {"validation_chain_valid", evaluation.chain_valid()},
+                 {"validation_items", problems.size()}});
+    counters_.validated_step = counters_.step;
+  }
   return evaluation.exact();
 }
 
 void Trainer::log_interval(bool force) {
-  if (interval_steps_ == 0 || (!force && counters_.step % log_steps != 0)) return;
-  const double elapsed = counters_.seconds - interval_start_;
-  log_->write({{"step", counters_.step},
-               {"tokens", counters_.tokens},
-               {"seconds", counters_.seconds},
-               {"loss", interval_loss_ / static_cast<double>(interval_steps_)},
-               {"tokens_per_second", elapsed > 0 ? static_cast<double>(interval_tokens_) / elapsed : 0}});
-  interval_loss_ = 0;
-  interval_steps_ = interval_tokens_ = 0;
-  interval_start_ = counters_.seconds;
+  if (counters_.interval_steps == 0 || (!force && counters_.step % log_steps != 0)) return;
+  const double elapsed = counters_.seconds - counters_.interval_start;
+  log_->write(
+      {{"step", counters_.step},
+       {"tokens", counters_.tokens},
+       {"seconds", counters_.seconds},
+       {"loss", counters_.interval_loss / static_cast<double>(counters_.interval_steps)},
+       {"tokens_per_second", elapsed > 0 ? static_cast<double>(counters_.interval_tokens) / elapsed : 0}});
+  counters_.interval_loss = 0;
+  counters_.interval_steps = counters_.interval_tokens = 0;
+  counters_.interval_start = counters_.seconds;
 }
 
 void Trainer::checkpoint() {
@@ -134,10 +139,12 @@ bool Trainer::run(const volatile std::sig_atomic_t* stop) {
     log_interval(false);
     progress_.show(progress_state());
     if (config_.train.validation_interval > 0 && share() >= counters_.next_validation && share() < 1) {
+      const double before = counters_.seconds;
       exact_ = validate();
       counters_.next_validation += config_.train.validation_interval;
       tick();
-      interval_start_ = counters_.seconds;  // validation is not training time of the next interval's speed
+      counters_.interval_start +=
+          counters_.seconds - before;  // validation does not count in tokens per second
     }
     if (*stop != 0 || counters_.seconds - last_checkpoint_ >= config_.train.checkpoint_seconds) checkpoint();
     if (*stop != 0) {
@@ -146,8 +153,8 @@ bool Trainer::run(const volatile std::sig_atomic_t* stop) {
     }
   }
   log_interval(true);
-  checkpoint();
   exact_ = validate();
+  checkpoint();  // behind the last line: a run killed before it writes that line once more after dropping it
   directory_.write_result(network_, counters_, exact_);
   progress_.finish(progress_state());
   return true;

@@ -52,12 +52,8 @@ class Trainer {
   std::optional<MetricsLog> log_;
   Progress progress_;
 
-  double exact_ = -1;         // newest validation
-  double running_loss_ = 0;   // decaying mean for the live line
-  double interval_loss_ = 0;  // sums since the last log line
-  int64_t interval_steps_ = 0;
-  int64_t interval_tokens_ = 0;
-  double interval_start_ = 0;
+  double exact_ = -1;        // newest validation
+  double running_loss_ = 0;  // decaying mean for the live line
   double last_checkpoint_ = 0;
   double clock_ = 0;  // steady clock at the last tick
 };
