@@ -13,11 +13,11 @@ namespace giantrabbit::data {
 namespace {
 
 constexpr std::string_view pattern = "[[A,A],[A,A]]";
-constexpr std::array<Shape, 6> shapes = {{{3, 4}, {2, 2}, {2, 3}, {3, 3}, {2, 4}, {3, 2}}};
+constexpr std::array<Shape, 6> block_shapes = {{{3, 4}, {2, 2}, {2, 3}, {3, 3}, {2, 4}, {3, 2}}};
 
 class Block final : public MatrixFamily {
  public:
-  Block() : MatrixFamily(shapes) {}
+  Block() : MatrixFamily(block_shapes) {}
 
   std::string_view name() const override { return "BLOCK"; }
   std::string_view summary() const override {

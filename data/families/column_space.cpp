@@ -10,12 +10,12 @@
 namespace giantrabbit::data {
 namespace {
 
-constexpr std::array<Shape, 9> shapes = {
+constexpr std::array<Shape, 9> column_space_shapes = {
     {{3, 4}, {2, 2}, {2, 3}, {3, 2}, {3, 3}, {3, 5}, {4, 3}, {4, 4}, {4, 2}}};
 
 class ColumnSpace final : public MatrixFamily {
  public:
-  ColumnSpace() : MatrixFamily(shapes) {}
+  ColumnSpace() : MatrixFamily(column_space_shapes) {}
 
   std::string_view name() const override { return "COLSP"; }
   std::string_view summary() const override {

@@ -18,7 +18,8 @@
 namespace giantrabbit::data {
 namespace {
 
-constexpr std::array<Shape, 8> shapes = {{{3, 2}, {2, 2}, {3, 3}, {2, 3}, {4, 2}, {4, 3}, {3, 1}, {2, 1}}};
+constexpr std::array<Shape, 8> member_shapes = {
+    {{3, 2}, {2, 2}, {3, 3}, {2, 3}, {4, 2}, {4, 3}, {3, 1}, {2, 1}}};
 
 // The first row that is zero in all but the last column.
 std::optional<int> contradiction(const Matrix& augmented) {
@@ -180,7 +181,7 @@ class Member final : public ExamFamily {
 
  protected:
   Words draw(CounterRng& rng) const override {
-    const Shape shape = draw_shape(rng, shapes);
+    const Shape shape = draw_shape(rng, member_shapes);
     const bool outside = rng.chance(.5);
     const int rank = std::min(draw_rank(rng, shape), outside ? shape.rows - 1 : shape.rows);
     const Matrix matrix = draw_ranked_matrix(rng, shape, rank);

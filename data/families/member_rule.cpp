@@ -19,7 +19,8 @@
 namespace giantrabbit::data {
 namespace {
 
-constexpr std::array<Shape, 8> shapes = {{{3, 2}, {2, 2}, {2, 3}, {3, 3}, {3, 4}, {4, 2}, {4, 3}, {3, 1}}};
+constexpr std::array<Shape, 8> member_rule_shapes = {
+    {{3, 2}, {2, 2}, {2, 3}, {3, 3}, {3, 4}, {4, 2}, {4, 3}, {3, 1}}};
 
 struct Case {
   std::string_view solutions;
@@ -159,7 +160,7 @@ class MemberRule final : public ExamFamily {
 
  protected:
   Words draw(CounterRng& rng) const override {
-    const Shape shape = draw_shape(rng, shapes);
+    const Shape shape = draw_shape(rng, member_rule_shapes);
     const double kind = rng.unit();
     if (kind < .25) return matrix_prompt(draw_ranked_matrix(rng, shape, draw_rank(rng, shape)));
     if (kind < .45) return write_none(draw_ranked_matrix(rng, shape, draw_rank(rng, shape)));

@@ -9,11 +9,12 @@
 namespace giantrabbit::data {
 namespace {
 
-constexpr std::array<Shape, 8> shapes = {{{3, 4}, {2, 2}, {2, 3}, {2, 4}, {3, 3}, {3, 5}, {4, 3}, {1, 3}}};
+constexpr std::array<Shape, 8> null_space_shapes = {
+    {{3, 4}, {2, 2}, {2, 3}, {2, 4}, {3, 3}, {3, 5}, {4, 3}, {1, 3}}};
 
 class NullSpace final : public MatrixFamily {
  public:
-  NullSpace() : MatrixFamily(shapes) {}
+  NullSpace() : MatrixFamily(null_space_shapes) {}
 
   std::string_view name() const override { return "NULL"; }
   std::string_view summary() const override {

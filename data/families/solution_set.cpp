@@ -19,7 +19,7 @@
 namespace giantrabbit::data {
 namespace {
 
-constexpr std::array<Shape, 9> shapes = {
+constexpr std::array<Shape, 9> solution_set_shapes = {
     {{3, 3}, {2, 2}, {2, 3}, {3, 4}, {2, 4}, {4, 3}, {3, 2}, {3, 5}, {4, 4}}};
 
 struct SolutionSet {
@@ -196,7 +196,7 @@ class SolutionSetFamily final : public ExamFamily {
 
  protected:
   Words draw(CounterRng& rng) const override {
-    const Shape shape = draw_shape(rng, shapes);
+    const Shape shape = draw_shape(rng, solution_set_shapes);
     const int rank = draw_rank(rng, shape);
     const Reduction reduction = reduce(draw_reduced(rng, shape, rank));
     SolutionSet set{shape.rows, Vector(static_cast<size_t>(shape.columns)), special_solutions(reduction)};

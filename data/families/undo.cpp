@@ -19,7 +19,7 @@ namespace giantrabbit::data {
 namespace {
 
 constexpr int most_operations = 12;
-constexpr std::array<Shape, 6> shapes = {{{3, 3}, {2, 2}, {2, 3}, {3, 4}, {3, 2}, {4, 3}}};
+constexpr std::array<Shape, 6> undo_shapes = {{{3, 3}, {2, 2}, {2, 3}, {3, 4}, {3, 2}, {4, 3}}};
 
 struct Elimination {
   Matrix result;  // [R|d]
@@ -136,7 +136,7 @@ class Undo final : public ExamFamily {
 
  protected:
   Words draw(CounterRng& rng) const override {
-    const Shape shape = draw_shape(rng, shapes);
+    const Shape shape = draw_shape(rng, undo_shapes);
     const int rank = draw_rank(rng, shape);
     Vector right(static_cast<size_t>(shape.rows));
     for (int row = 0; row < shape.rows; ++row) {
