@@ -17,9 +17,16 @@ std::string accuracy_sentence(const Comparison& comparison) {
       fmt::format("{} points, 95% interval {} to {}, McNemar p = {:.3g}, {} items",
                   points(comparison.difference), points(comparison.interval.low),
                   points(comparison.interval.high), comparison.mcnemar, comparison.pairs.total());
-  if (comparison.mcnemar >= 0.05) {
+  if (comparison.mcnemar >= 0.05 && comparison.interval.low <= 0 && comparison.interval.high >= 0) {
     return fmt::format(
         "No difference in accuracy between {} and {} is shown ({}); that is no proof of equality.",
+        comparison.first, comparison.second, figures);
+  }
+  if (comparison.mcnemar >= 0.05) {
+    return fmt::format(
+        "Whether {} and {} differ in accuracy is at the border of what can be shown: the interval excludes "
+        "0, the "
+        "exact test does not reject equality ({}).",
         comparison.first, comparison.second, figures);
   }
   return fmt::format("{} is {} accurate than {} ({}).", comparison.second,

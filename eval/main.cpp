@@ -12,7 +12,8 @@
 
 namespace {
 
-using namespace giantrabbit;
+namespace data = giantrabbit::data;
+namespace eval = giantrabbit::eval;
 
 void print_help() {
   fmt::print(

@@ -88,10 +88,11 @@ Table length_table(const Report& report) {
 }
 
 Table time_table(const Report& report) {
-  Table table{"Time, ms, batch 1: median [quartiles] over problems",
-              {"run", "encode", "thoughts", "decode", "total", "least", "per token", "per written step"},
-              {},
-              ""};
+  Table table{
+      "Time, ms, batch 1: median [quartiles] over problems",
+      {"run", "encode", "thoughts", "decode", "total", "least total", "per token", "per written step"},
+      {},
+      ""};
   for (const RunReport& run : report.runs) {
     const RunTiming& timing = run.timing;
     table.rows.push_back({run.label, milliseconds(timing.encode.median), milliseconds(timing.think.median),
@@ -167,7 +168,7 @@ std::string percent_with_interval(const Share& share) {
 std::vector<Table> tables(const Report& report) {
   std::vector<Table> all{accuracy_table(report), trace_table(report), error_table(report)};
   for (size_t index = 0; index < report.groupings.size(); ++index) {
-    if (!report.groupings[index].groups.empty()) all.push_back(group_table(report, index));
+    if (report.groupings[index].groups.size() > 1) all.push_back(group_table(report, index));
   }
   all.push_back(length_table(report));
   if (!report.runs.front().timing.items.empty()) all.push_back(time_table(report));

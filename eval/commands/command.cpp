@@ -2,6 +2,7 @@
 #include "eval/commands/command.h"
 
 #include <array>
+#include <charconv>
 
 #include <fmt/format.h>
 
@@ -35,8 +36,8 @@ std::span<const Command> commands() {
 }
 
 Parsed parse(cxxopts::Options& options, std::span<const std::string> arguments) {
-  options.add_options()("threads", "threads to compute with", cxxopts::value<int64_t>()->default_value("1"),
-                        "N")("help", "show this text");
+  options.add_options()("threads", "threads to compute with",
+                        cxxopts::value<std::string>()->default_value("1"), "N")("help", "show this text");
   options.allow_unrecognised_options();
   std::vector<const char*> argv{"giantrabbit-eval"};
   for (const std::string& argument : arguments) argv.push_back(argument.c_str());
@@ -61,8 +62,12 @@ Parsed parse(cxxopts::Options& options, std::span<const std::string> arguments) 
 }
 
 int64_t whole_number(const Parsed& parsed, const std::string& name, int64_t least) {
-  const auto value = parsed.options[name].as<int64_t>();
-  if (value < least) throw UsageError(fmt::format("--{} must be at least {}, got {}", name, least, value));
+  const auto text = parsed.options[name].as<std::string>();
+  int64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size() || value < least) {
+    throw UsageError(fmt::format("--{} must be a whole number of at least {}, got '{}'", name, least, text));
+  }
   return value;
 }
 

@@ -37,7 +37,7 @@ struct Parsed {
 };
 // Throws UsageError; an unknown option is answered with the nearest known ones.
 Parsed parse(cxxopts::Options& options, std::span<const std::string> arguments);
-// --name as a number; throws UsageError below `least`.
+// --name as a whole number (its option holds a text); throws UsageError for anything else and below `least`.
 int64_t whole_number(const Parsed& parsed, const std::string& name, int64_t least);
 
 // Sets the number of threads and throws UsageError unless `runs` names at least one run.

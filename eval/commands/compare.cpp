@@ -30,13 +30,13 @@ cxxopts::Options compare_options() {
       ("task", "task to draw problems of (default: the one the runs were trained on)", value<std::string>(),
        "NAME")  //
       ("split", "split to draw from: test, validation or train", value<std::string>()->default_value("test"),
-       "NAME")                                                                                          //
-      ("count", "problems to draw", value<int64_t>()->default_value("500"), "N")                        //
-      ("seed", "seed of the drawn problems", value<int64_t>()->default_value("1"), "N")                 //
-      ("batch", "problems decoded together when judging", value<int64_t>()->default_value("128"), "N")  //
+       "NAME")                                                                                              //
+      ("count", "problems to draw", value<std::string>()->default_value("500"), "N")                        //
+      ("seed", "seed of the drawn problems", value<std::string>()->default_value("1"), "N")                 //
+      ("batch", "problems decoded together when judging", value<std::string>()->default_value("128"), "N")  //
       ("timed", "problems whose time is taken, one at a time; 0 = none",
-       value<int64_t>()->default_value("24"), "N")  //
-      ("traced", "problems whose attention is measured; 0 = none", value<int64_t>()->default_value("32"),
+       value<std::string>()->default_value("24"), "N")  //
+      ("traced", "problems whose attention is measured; 0 = none", value<std::string>()->default_value("32"),
        "N")                                                                     //
       ("json", "write the figures to this file", value<std::string>(), "FILE")  //
       ("report", "write the tables to this file as one HTML page", value<std::string>(), "FILE");

@@ -36,8 +36,7 @@ expect 2 "unknown command 'compar'; known are compare, exam, solve" compar
 expect 2 "--count" compare runs/a --cuont 5
 expect 2 "--threads" exam runs/a --thread=2
 expect 2 "name at least one run directory" compare
-expect 2 "at least 1, got 0" compare runs/a --threads 0
-expect 2 "count" compare runs/a --count many
+expect 2 "--threads must be a whole number of at least 1, got '0'" compare runs/a --threads 0
 expect 2 "count" compare runs/a --count
 expect 2 "the folder $folder/none does not exist" compare runs/a --json "$folder/none/out.json"
 expect 2 "needs --problem" solve runs/a

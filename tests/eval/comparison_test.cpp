@@ -64,6 +64,15 @@ TEST(ComparisonTest, ClearLossIsSaid) {
   EXPECT_TRUE(contains(sentences[2], "sparse writes longer chains")) << sentences[2];
 }
 
+// 6 of 22 discordant pairs on 161 items: Tango's interval excludes 0, McNemar's p is 0.0525.
+TEST(ComparisonTest, TestsThatDisagreeAreReportedAsTheBorder) {
+  const Evaluation dense = evaluation(161, 20, [](int index) { return index < 75; });
+  const Evaluation sparse =
+      evaluation(161, 20, [](int index) { return index < 59 || (index >= 75 && index < 81); });
+  const std::vector<std::string> sentences = conclusions(compare_runs("dense", dense, "sparse", sparse));
+  EXPECT_TRUE(contains(sentences[0], "at the border of what can be shown")) << sentences[0];
+}
+
 TEST(ComparisonTest, NothingSolvedByBoth) {
   const Evaluation none = evaluation(3, 20, [](int) { return false; });
   const std::vector<std::string> sentences = conclusions(compare_runs("dense", none, "sparse", none));

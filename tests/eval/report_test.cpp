@@ -9,15 +9,14 @@
 namespace giantrabbit::eval {
 namespace {
 
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
+bool shows(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
-Evaluation evaluation(int right) {
+Evaluation first_right(int right) {
   Evaluation result;
   for (int index = 0; index < 10; ++index) {
     Judged item;
-    item.problem = data::parse_problem("RREF 1 2 3 ; 4 5 " + std::to_string(index));
+    const std::string more = index % 2 == 0 ? "" : " ; 0 1 2";
+    item.problem = data::parse_problem("RREF 1 2 3 ; 4 5 " + std::to_string(index) + more);
     item.verdict.answer_right = index < right;
     item.verdict.chain_valid = index < right;
     item.verdict.finished = true;
@@ -54,8 +53,8 @@ RunReport run_report(const std::string& name, const Evaluation& judged,
 }
 
 Report two_runs() {
-  const Evaluation dense = evaluation(9);
-  const Evaluation sparse = evaluation(7);
+  const Evaluation dense = first_right(9);
+  const Evaluation sparse = first_right(7);
   Report report;
   report.machine = {"test CPU", 1, "LibTorch"};
   report.items = "10 problems";
@@ -85,21 +84,21 @@ TEST(ReportTest, PercentsCarryTheirInterval) {
 
 TEST(ReportTest, TextShowsFiguresAndConclusions) {
   const std::string text = report_text(two_runs());
-  EXPECT_TRUE(contains(text, "Judged on 10 problems")) << text;
-  EXPECT_TRUE(contains(text, "90.0 [59.6, 98.2]")) << text;
-  EXPECT_TRUE(contains(text, "is not shown to be within 1 point")) << text;
-  EXPECT_TRUE(contains(text, "test CPU, 1 thread,")) << text;
-  EXPECT_TRUE(contains(text, "Item item 11 could not be read")) << text;
-  EXPECT_TRUE(contains(text, "2x3")) << text;
+  EXPECT_TRUE(shows(text, "Judged on 10 problems")) << text;
+  EXPECT_TRUE(shows(text, "90.0 [59.6, 98.2]")) << text;
+  EXPECT_TRUE(shows(text, "is not shown to be within 1 point")) << text;
+  EXPECT_TRUE(shows(text, "test CPU, 1 thread,")) << text;
+  EXPECT_TRUE(shows(text, "Item item 11 could not be read")) << text;
+  EXPECT_TRUE(shows(text, "2x3")) << text;
 }
 
 TEST(ReportTest, HtmlIsOnePageAndEscapesNames) {
   const std::string html = report_html(two_runs());
   EXPECT_TRUE(html.starts_with("<!DOCTYPE html>"));
   EXPECT_TRUE(html.ends_with("</html>\n"));
-  EXPECT_TRUE(contains(html, "spa&lt;rse"));
-  EXPECT_FALSE(contains(html, "spa<rse"));
-  EXPECT_FALSE(contains(html, "http"));  // nothing from outside
+  EXPECT_TRUE(shows(html, "spa&lt;rse"));
+  EXPECT_FALSE(shows(html, "spa<rse"));
+  EXPECT_FALSE(shows(html, "http"));  // nothing from outside
 }
 
 TEST(ReportTest, WithoutTimesAndTraces) {
@@ -109,9 +108,9 @@ TEST(ReportTest, WithoutTimesAndTraces) {
     run.cost = {};
   }
   const std::string text = report_text(report);
-  EXPECT_FALSE(contains(text, "Time, ms"));
-  EXPECT_FALSE(contains(text, "Attention of"));
-  EXPECT_FALSE(contains(text, "difference in time"));
+  EXPECT_FALSE(shows(text, "Time, ms"));
+  EXPECT_FALSE(shows(text, "Attention of"));
+  EXPECT_FALSE(shows(text, "difference in time"));
 }
 
 TEST(ReportJsonTest, HasTheStructureOfTheDesign) {

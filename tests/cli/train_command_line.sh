@@ -1,0 +1,123 @@
+#!/bin/sh
+# Command line of giantrabbit-train: exit codes, one-sentence errors that leave no directory behind, and runs that are
+# interrupted (Ctrl-C, kill) and resumed: they end with the bits of a run that was not.
+# Usage: train_command_line.sh PATH/TO/giantrabbit-train
+program=$1
+folder=$(mktemp -d) || exit 1
+trap 'rm -rf "$folder"' EXIT
+failures=0
+
+report() {
+  echo "FAILED: $1"
+  sed 's/^/    /' "$folder/out" "$folder/err"
+  failures=$((failures + 1))
+}
+
+# refuse CODE PART ARGUMENTS..: the exit code, one line on stderr that holds PART, and no run directory.
+refuse() {
+  code=$1
+  part=$2
+  shift 2
+  "$program" "$@" >"$folder/out" 2>"$folder/err"
+  actual=$?
+  [ "$actual" -eq "$code" ] || report "giantrabbit-train $*: exit code $actual instead of $code"
+  grep -qF -e "$part" "$folder/err" || report "giantrabbit-train $*: no '$part'"
+  [ "$(wc -l <"$folder/err")" -eq 1 ] || report "giantrabbit-train $*: the error is not one line"
+  [ ! -e "$folder/none" ] || report "giantrabbit-train $*: left a directory behind"
+}
+
+none="--out $folder/none"
+refuse 2 "--out is needed" --steps 5
+refuse 2 "give --minutes, --steps or --tokens" $none
+refuse 2 "unknown option 'stpes'; nearest known: steps" $none --stpes 5
+refuse 2 "unknown option 'task'; nearest known" $none --steps 5 task
+refuse 2 "model.width: expected an integer from 1 to 4096, got 'wide'" $none --steps 5 --width wide
+refuse 2 "model.width: expected an integer from 1 to 4096, got 5000" $none --steps 5 --width 5000
+refuse 2 "train.minutes: expected a number of at least 0, got -1" $none --minutes=-1
+refuse 2 "model.attention: expected one of softmax|sparsemax|entmax15, got 'sparse'" $none --steps 5 --attention sparse
+refuse 2 "data.task: expected one of" $none --steps 5 --task cooking
+refuse 2 "model.heads: 3 does not divide model.width 128" $none --steps 5 --heads 3
+refuse 2 "model.mask: 'static' needs thought steps" $none --steps 5 --mask static --thought-steps 0
+refuse 2 "--set: expected key=value, got 'train.steps'" $none --set train.steps
+refuse 2 "unknown option 'model.layers'; nearest known" $none --steps 5 --set model.layers=3
+refuse 2 "steps" $none --steps
+refuse 1 "$folder/none.toml: no such file" $none --config "$folder/none.toml"
+refuse 1 "$folder/none/config.toml: no such file" $none --resume
+printf '[train]\nsteps = 5\n\n[model]\nwidth = "wide"\n' >"$folder/bad.toml"
+refuse 2 "$folder/bad.toml, line 5: model.width: expected an integer" $none --config "$folder/bad.toml"
+printf '[model]\nwidht = 5\n' >"$folder/bad.toml"
+refuse 2 "$folder/bad.toml, line 2: unknown option 'model.widht'; nearest known: model.width" $none --config "$folder/bad.toml"
+printf '[model\n' >"$folder/bad.toml"
+refuse 1 "$folder/bad.toml, line 1: not a TOML file" $none --config "$folder/bad.toml"
+
+"$program" --help >"$folder/out" 2>"$folder/err" || report "--help fails"
+grep -q -e "--learning-rate" "$folder/out" || report "--help does not list the options"
+
+small="--width 16 --heads 2 --feed-forward 32 --decoder-layers 1 --thought-steps 1 --attention sparsemax
+  --batch-tokens 128 --warmup-steps 10 --validation-items 2 --steps 150"
+
+# run CODE DIRECTORY ARGUMENTS..
+run() {
+  code=$1
+  directory=$2
+  shift 2
+  "$program" --out "$folder/$directory" "$@" >"$folder/out" 2>"$folder/err"
+  actual=$?
+  [ "$actual" -eq "$code" ] || report "$directory $*: exit code $actual instead of $code"
+}
+
+# An error in the middle of a run is one line too: learned positions that end before the prompt does.
+run 1 short $small --position learned --max-positions 4
+grep -q "raise model.max_positions" "$folder/err" || report "a position outside the table is not named"
+[ "$(wc -l <"$folder/err")" -eq 1 ] || report "an error of LibTorch is not one line"
+
+run 0 whole $small
+run 1 whole $small
+grep -q "already holds a run" "$folder/err" || report "a second run into the same directory is not refused"
+run 1 whole --resume --width 32
+grep -q "model.width = 16" "$folder/err" || report "a changed option is not refused"
+
+# interrupt SIGNAL DIRECTORY PATTERN ARGUMENTS..: sends the signal as soon as the run has written a file of that name.
+# The process is watched, not waited for, hence the loop.
+interrupt() {
+  signal=$1
+  directory=$2
+  sign=$3
+  shift 3
+  "$program" --out "$folder/$directory" "$@" >"$folder/out" 2>"$folder/err" &
+  process=$!
+  while kill -0 $process 2>/dev/null && ! ls "$folder/$directory/"$sign >/dev/null 2>&1; do sleep 0.02; done
+  kill "-$signal" $process 2>/dev/null
+  wait $process
+  status=$?
+  [ ! -e "$folder/$directory/model.safetensors" ] || report "$directory: the run ended before SIG$signal came"
+}
+
+timeless() { sed -e 's/"seconds":[^,]*,//' -e 's/,"tokens_per_second":[^}]*//' "$folder/$1/metrics.jsonl"; }
+
+same_as_whole() {
+  cmp -s "$folder/whole/model.safetensors" "$folder/$1/model.safetensors" || report "$1: other weights than the whole run"
+  [ "$(timeless whole)" = "$(timeless "$1")" ] || report "$1: other metrics than the whole run"
+}
+
+interrupt INT stopped config.toml $small
+[ "$status" -eq 0 ] || report "Ctrl-C: exit code $status instead of 0"
+grep -q "everything is saved" "$folder/out" || report "Ctrl-C does not say that the run is saved"
+run 0 stopped --resume
+same_as_whole stopped
+
+interrupt KILL killed 'checkpoints/step-000000[2-9]*' $small --checkpoint-seconds 0
+cp "$folder/killed/config.toml" "$folder/before.toml"
+run 0 killed --resume
+same_as_whole killed
+cmp -s "$folder/killed/config.toml" "$folder/before.toml" || report "resuming changed config.toml"
+
+# A damaged checkpoint is refused with its name; the run stays as it is.
+newest=$(ls "$folder"/killed/checkpoints/*.safetensors | tail -1)
+head -c 1000 "$newest" >"$folder/part" && cp "$folder/part" "$newest"
+run 1 killed --resume
+grep -qF "$newest: not a safetensors file" "$folder/err" || report "a damaged checkpoint is not named"
+[ "$(wc -l <"$folder/err")" -eq 1 ] || report "the error of a damaged checkpoint is not one line"
+
+[ "$failures" -eq 0 ] && echo "all command line checks passed"
+exit "$failures"
