@@ -20,8 +20,8 @@ struct Example {
   std::vector<int64_t> target;
 };
 
-// Task names: "row-reduction" (RREF, 2x3 .. 3x5 and 4x5), "exam" (the nine families, evenly), or one family's
-// name in lower case with dashes ("null", "fact-count").
+// Task names: "row-reduction" (RREF, 2x3 .. 3x5), "row-reduction-4x5" (RREF, that shape only), "exam" (the
+// nine families in turn), or one exam family's name in lower case with dashes ("null", "fact-count").
 class ExampleSource {
  public:
   // Throws std::invalid_argument that lists the known tasks.

@@ -17,7 +17,7 @@ enum class Split { train, validation, test };
 
 uint64_t fnv1a64(std::string_view text);
 std::string canonical_matrix(const Matrix& matrix);
-// `family` is needed because an exam item is excluded for its own family and for row reduction alike.
+// Canonical texts of the exam, whatever family asks about them: row reduction drops the exam's matrices too.
 bool is_exam_item(std::string_view canonical_text);
 Split split_of(std::string_view canonical_text);
 

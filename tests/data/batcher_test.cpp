@@ -1,6 +1,7 @@
 // Batches: padding and shift, the token budget, completeness of a pool, and exact resume.
 #include "data/batcher.h"
 
+#include <algorithm>
 #include <set>
 #include <stdexcept>
 

@@ -1,5 +1,7 @@
 // Row reduction end to end: the worked example, generated problems in all formats, wrong outputs of every
 // kind, mutations and garbage, and the shares of the generator's law.
+#include <array>
+#include <cstdlib>
 #include <map>
 
 #include <gtest/gtest.h>

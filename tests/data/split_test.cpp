@@ -1,6 +1,9 @@
 // The split rule against its published values: hashes, canonical texts and buckets of the exam file.
 #include "data/split.h"
 
+#include <array>
+#include <stdexcept>
+
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
