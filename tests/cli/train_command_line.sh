@@ -88,7 +88,7 @@ interrupt() {
   process=$!
   while kill -0 $process 2>/dev/null && ! ls "$folder/$directory/"$sign >/dev/null 2>&1; do sleep 0.02; done
   kill "-$signal" $process 2>/dev/null
-  wait $process
+  wait $process 2>/dev/null
   status=$?
   [ ! -e "$folder/$directory/model.safetensors" ] || report "$directory: the run ended before SIG$signal came"
 }
