@@ -19,7 +19,8 @@ bool is_number(std::string_view word) {
   return error == std::errc() && end == word.data() + word.size();
 }
 
-// "3x4" when the words behind the family's name are the rows of one matrix, each ended by ";".
+// "3x4" when the words behind the family's name are the rows of one matrix, each ended by ";". A single row
+// is a list of numbers (m, n and the rank of the FACT families).
 std::string matrix_size(const data::Words& prompt) {
   int64_t rows = 0;
   int64_t columns = -1;
@@ -37,7 +38,7 @@ std::string matrix_size(const data::Words& prompt) {
       return "";
     }
   }
-  return rows == 0 || in_row != 0 ? "" : fmt::format("{}x{}", rows, columns);
+  return rows < 2 || in_row != 0 ? "" : fmt::format("{}x{}", rows, columns);
 }
 
 bool has_large_number(const data::Words& words) {

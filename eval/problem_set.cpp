@@ -37,6 +37,9 @@ ProblemSet draw_problems(const std::string& task, const std::string& split, uint
 
 ProblemSet read_problems(const std::filesystem::path& file) {
   data::ItemFile items = data::read_items(file);
+  if (items.problems.empty() && items.refused.empty()) {
+    throw std::runtime_error(fmt::format("{}: there is no item in this file", file.string()));
+  }
   ProblemSet set{std::move(items.problems), std::move(items.refused), ""};
   set.description = fmt::format("{} items of {}", set.problems.size() + set.refused.size(), file.string());
   return set;

@@ -23,6 +23,7 @@ data::Split parse_split(const std::string& text);
 // The first `count` different problems of (task, split, seed); fewer where a family has no more of them,
 // which the description then says. A repeated problem would make every interval too narrow.
 ProblemSet draw_problems(const std::string& task, const std::string& split, uint64_t seed, int64_t count);
+// Throws std::runtime_error naming the file when it cannot be read or holds no item.
 ProblemSet read_problems(const std::filesystem::path& file);
 
 }  // namespace giantrabbit::eval

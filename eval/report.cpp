@@ -59,6 +59,7 @@ Table group_table(const Report& report, size_t index) {
     table.header.push_back("all steps valid");
   }
   for (size_t group = 0; group < grouping.groups.size(); ++group) {
+    if (grouping.membership[group].empty()) continue;
     std::vector<std::string> row{grouping.groups[group], std::to_string(grouping.membership[group].size())};
     for (const RunReport& run : report.runs) {
       const Metrics& metrics = run.groups[index][group];
@@ -168,7 +169,8 @@ std::string percent_with_interval(const Share& share) {
 std::vector<Table> tables(const Report& report) {
   std::vector<Table> all{accuracy_table(report), trace_table(report), error_table(report)};
   for (size_t index = 0; index < report.groupings.size(); ++index) {
-    if (report.groupings[index].groups.size() > 1) all.push_back(group_table(report, index));
+    Table table = group_table(report, index);
+    if (table.rows.size() > 1) all.push_back(std::move(table));
   }
   all.push_back(length_table(report));
   if (!report.runs.front().timing.items.empty()) all.push_back(time_table(report));

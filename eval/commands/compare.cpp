@@ -157,7 +157,7 @@ Report build_report(const Parsed& parsed, std::vector<Run>& runs) {
   }
   add_accuracy(report, runs, evaluations);
 
-  fmt::print(stderr, "timing {} problems one at a time\n", timed.size());
+  if (!timed.empty()) fmt::print(stderr, "timing {} problems one at a time\n", timed.size());
   std::vector<TimedRun> timed_runs;
   for (Run& run : runs) timed_runs.push_back({run.network, run.format()});
   const std::vector<RunTiming> timings = time_interleaved(timed_runs, vocabulary, timed);

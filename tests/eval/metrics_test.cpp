@@ -87,6 +87,13 @@ TEST(GroupingTest, SizesFollowThePrompt) {
   EXPECT_EQ(sizes.membership[1], (std::vector<size_t>{0, 3}));
 }
 
+TEST(GroupingTest, AListOfNumbersIsNoMatrix) {
+  std::vector<Judged> items(2);
+  items[0].problem.prompt = {"FACT_COUNT", "3", "5", "3", ";"};
+  items[1].problem.prompt = {"SOLSET", "2", ";", "4", "0", "0", ";"};
+  EXPECT_TRUE(by_size(items).groups.empty());
+}
+
 TEST(GroupingTest, SubsetsFollowTheReference) {
   const Evaluation evaluation = four_items();
   const Grouping subsets = by_subset(evaluation.items);

@@ -1,0 +1,59 @@
+// Problems for a comparison: reproducible, all different, and honest about what could not be had.
+#include "eval/problem_set.h"
+
+#include <filesystem>
+#include <set>
+
+#include <gtest/gtest.h>
+
+#include "data/atomic_file.h"
+
+namespace giantrabbit::eval {
+namespace {
+
+TEST(ProblemSetTest, DrawsDifferentProblemsReproducibly) {
+  const ProblemSet set = draw_problems("row-reduction", "test", 1, 50);
+  ASSERT_EQ(set.problems.size(), 50U);
+  std::set<data::Words> prompts;
+  for (const data::Problem& problem : set.problems) prompts.insert(problem.prompt);
+  EXPECT_EQ(prompts.size(), 50U);
+  EXPECT_EQ(set.description, "50 different problems of task row-reduction, test split, seed 1");
+
+  const ProblemSet fewer = draw_problems("row-reduction", "test", 1, 20);
+  for (size_t index = 0; index < fewer.problems.size(); ++index) {
+    EXPECT_EQ(fewer.problems[index].prompt, set.problems[index].prompt);
+  }
+  EXPECT_NE(draw_problems("row-reduction", "test", 2, 1).problems[0].prompt, set.problems[0].prompt);
+  EXPECT_NE(draw_problems("row-reduction", "validation", 1, 1).problems[0].prompt, set.problems[0].prompt);
+}
+
+TEST(ProblemSetTest, SaysWhenAFamilyHasFewerProblems) {
+  const ProblemSet set = draw_problems("fact-count", "test", 1, 800);
+  EXPECT_GT(set.problems.size(), 0U);
+  EXPECT_LT(set.problems.size(), 800U);
+  EXPECT_NE(set.description.find("800 were asked for"), std::string::npos) << set.description;
+}
+
+TEST(ProblemSetTest, UnknownNames) {
+  EXPECT_THROW(draw_problems("row-reductoin", "test", 1, 1), std::invalid_argument);
+  EXPECT_THROW(draw_problems("row-reduction", "tset", 1, 1), std::invalid_argument);
+}
+
+TEST(ProblemSetTest, FilesKeepTheirBadItems) {
+  const std::filesystem::path file = std::filesystem::path(testing::TempDir()) / "problem_set_items.jsonl";
+  data::write_file_atomically(
+      file,
+      "{\"id\": 1, \"family\": \"RREF\", \"given\": {\"A\": [[1, 2, 3], [4, 5, 6]]}}\n"
+      "{\"id\": 2, \"family\": \"RREF\", \"given\": {\"A\": [[1, 2, 3], [4, 5, 6000]]}}\n");
+  const ProblemSet set = read_problems(file);
+  EXPECT_EQ(set.problems.size(), 1U);
+  EXPECT_EQ(set.refused.size(), 1U);
+  EXPECT_NE(set.description.find("2 items of"), std::string::npos) << set.description;
+  data::write_file_atomically(file, "[]");
+  EXPECT_THROW(read_problems(file), std::runtime_error);
+  std::filesystem::remove(file);
+  EXPECT_THROW(read_problems(file), std::runtime_error);
+}
+
+}  // namespace
+}  // namespace giantrabbit::eval
