@@ -1,6 +1,7 @@
 // Gradient of sparse_mask_attention: in, the call; out, its result with a backward node. Saved are the inputs
 // and nothing else: backward recomputes the weights block by block. Only the gradients that are needed are
 // computed. A second derivative throws: the backward operator's own gradient is not implemented.
+#include <ATen/Functions.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "ops/attention_call.h"
@@ -85,7 +86,11 @@ struct OnceDifferentiable : torch::autograd::Function<OnceDifferentiable> {
     call.bias = bias;
     context->set_materialize_grads(false);
     auto [query_grad, key_grad, value_grad, bias_grad] = call_attention_backward(grad, call, needed);
-    return {query_grad, key_grad, value_grad, bias_grad};
+    variable_list gradients = {query_grad, key_grad, value_grad, bias_grad};
+    for (at::Tensor& gradient : gradients) {  // a node cannot have an undefined output
+      if (!gradient.defined()) gradient = at::empty({0}, grad.options());
+    }
+    return gradients;
   }
 
   static variable_list backward(AutogradContext*, const variable_list&) {
@@ -110,8 +115,11 @@ at::Tensor attention_autograd(const AttentionCall& call) {
 AttentionGradients attention_backward_autograd(const at::Tensor& grad, const AttentionCall& call,
                                                NeededGradients needed) {
   if (at::GradMode::is_enabled() && (grad.requires_grad() || wants_gradient(call))) {
-    const variable_list gradients =
+    variable_list gradients =
         OnceDifferentiable::apply(grad, call.query, call.key, call.value, call.bias, call, needed);
+    for (size_t i = 0; i < gradients.size(); ++i) {
+      if (!needed[i]) gradients[i] = at::Tensor();
+    }
     return {gradients[0], gradients[1], gradients[2], gradients[3]};
   }
   at::AutoDispatchBelowADInplaceOrView below;
