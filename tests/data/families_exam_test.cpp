@@ -1,7 +1,6 @@
 // The nine exam questions: the reference solutions against the answers of the fixture, word for word where
 // the format is fixed; and generated problems of every family: right in every format, valid in every step,
 // inside the vocabulary.
-#include <array>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -21,15 +20,13 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::array formats = {ChainFormat::prod, ChainFormat::delta, ChainFormat::answer_only};
-
 json exam_items() {
   std::ifstream stream(std::filesystem::path(GR_FIXTURES) / "exam_18_06_2010_quiz1.json");
   return json::parse(stream).at("items");
 }
 
 // Values of the fixture as words.
-std::string values(const json& list) {
+std::string value_words(const json& list) {
   std::string text;
   for (const json& value : list) {
     std::string word = value.is_string() ? value.get<std::string>() : value.dump();
@@ -39,36 +36,37 @@ std::string values(const json& list) {
   return text;
 }
 
-std::string rows(const json& lists) {
+std::string row_words(const json& lists) {
   std::string text;
-  for (const json& list : lists) text += values(list) + "; ";
+  for (const json& list : lists) text += value_words(list) + "; ";
   return text;
 }
 
-std::string augmented(const json& lists, const json& right) {
+std::string augmented_words(const json& lists, const json& right) {
   std::string text;
-  for (size_t i = 0; i < lists.size(); ++i) text += values(lists[i]) + values(json::array({right[i]})) + "; ";
+  for (size_t i = 0; i < lists.size(); ++i)
+    text += value_words(lists[i]) + value_words(json::array({right[i]})) + "; ";
   return text;
 }
 
-std::string space(const json& space) {
+std::string space_words(const json& space) {
   const std::map<std::string, std::string> kinds = {{"plane", "PLANE"}, {"whole_space", "WHOLE"}};
   return kinds.at(space["kind"]) + " " + space["dimension"].dump() + " " + space["ambient"].dump() + " ; ";
 }
 
 // The fixture's answer in the family's words.
 std::string expected_answer(const std::string& family, const json& answer) {
-  if (family == "SOLSET") return augmented(answer["R"], answer["d"]);
-  if (family == "UNDO") return rows(answer["E"]) + ": " + augmented(answer["A"], answer["b"]);
-  if (family == "NULL") return rows(answer["special_solutions"]);
-  if (family == "COLSP") return space(answer) + rows(answer["basis"]);
-  if (family == "BLOCK") return rows(answer["rref"]);
+  if (family == "SOLSET") return augmented_words(answer["R"], answer["d"]);
+  if (family == "UNDO") return row_words(answer["E"]) + ": " + augmented_words(answer["A"], answer["b"]);
+  if (family == "NULL") return row_words(answer["special_solutions"]);
+  if (family == "COLSP") return space_words(answer) + row_words(answer["basis"]);
+  if (family == "BLOCK") return row_words(answer["rref"]);
   if (family == "FACT_COUNT") {
     return std::string(answer["existence"] == "always" ? "ALWAYS " : "SOMETIMES ") +
            (answer["count"] == "many" ? "MANY" : "UNIQUE");
   }
-  if (family == "FACT_SPACES") return space(answer["column_space"]) + space(answer["nullspace"]);
-  if (family == "MEMBER") return "YES " + rows(json::array({answer["coefficients"]}));
+  if (family == "FACT_SPACES") return space_words(answer["column_space"]) + space_words(answer["nullspace"]);
+  if (family == "MEMBER") return "YES " + row_words(json::array({answer["coefficients"]}));
   std::string cases;
   for (const json& one : answer["cases"]) {
     const std::string solutions = one["solutions"];
@@ -94,7 +92,7 @@ TEST(ExamFamilies, SolveTheNineQuestionsAsTheFixtureDoes) {
       EXPECT_EQ(family.canonical(problem.prompt), item["canonical"]) << id;
     }
     EXPECT_TRUE(is_exam_item(family.canonical(problem.prompt))) << id;
-    for (const ChainFormat format : formats) {
+    for (const ChainFormat format : chain_formats) {
       const Words output = family.solve(problem.prompt, format);
       const Verdict verdict = family.judge(problem.prompt, output, format);
       EXPECT_TRUE(verdict.chain_valid) << id << ": " << join_words(output);
@@ -112,16 +110,17 @@ TEST(ExamFamilies, AcceptTheOtherAnswersThatTheFixtureNames) {
         .answer_right;
   };
   const json& undo = items[1]["answer"];
-  EXPECT_TRUE(right(1, "INVERSE " + rows(undo["E_inverse"]) + ": " + augmented(undo["A"], undo["b"])));
-  EXPECT_FALSE(right(1, rows(undo["E_inverse"]) + ": " + augmented(undo["A"], undo["b"])));
-  EXPECT_TRUE(right(3, "PLANE 2 3 ; EQ " + rows(items[3]["answer"]["equations"])));
+  EXPECT_TRUE(
+      right(1, "INVERSE " + row_words(undo["E_inverse"]) + ": " + augmented_words(undo["A"], undo["b"])));
+  EXPECT_FALSE(right(1, row_words(undo["E_inverse"]) + ": " + augmented_words(undo["A"], undo["b"])));
+  EXPECT_TRUE(right(3, "PLANE 2 3 ; EQ " + row_words(items[3]["answer"]["equations"])));
   EXPECT_TRUE(right(3, "SPACE 2 3 ; EQ -12 4 -2 ;"));
   EXPECT_FALSE(right(3, "PLANE 2 3 ; EQ 6 -2 2 ;"));
   EXPECT_FALSE(right(3, "LINE 2 3 ; EQ 6 -2 1 ;"));
   EXPECT_FALSE(right(3, "PLANE 2 4 ; EQ 6 -2 1 ;"));
   EXPECT_TRUE(right(7, "MANY YES DEPENDENT ; NONE NO ; UNIQUE YES INDEPENDENT ;"));
   EXPECT_FALSE(right(7, "NONE NO ; UNIQUE YES INDEPENDENT ; UNIQUE YES INDEPENDENT ;"));
-  EXPECT_TRUE(right(8, "YES EQ " + rows(items[8]["answer"]["equations"])));
+  EXPECT_TRUE(right(8, "YES EQ " + row_words(items[8]["answer"]["equations"])));
   EXPECT_FALSE(right(8, "YES 2 3 ;"));
   EXPECT_FALSE(right(8, "NO 7 -3 2 ;"));
 }
@@ -147,7 +146,7 @@ TEST(ExamFamilies, GeneratedProblemsAreSolvedRightInEveryFormat) {
       ASSERT_EQ(parse_problem(text).prompt, problem.prompt) << text;
       ASSERT_EQ(problem.prompt.back(), ";");
       (void)vocabulary.encode(problem.prompt);
-      for (const ChainFormat format : formats) {
+      for (const ChainFormat format : chain_formats) {
         const Words output = family->solve(problem.prompt, format);
         ASSERT_LE(output.size(), 180U) << text;
         (void)vocabulary.encode(output);

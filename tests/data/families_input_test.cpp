@@ -13,7 +13,7 @@ namespace {
 using nlohmann::json;
 
 // Why the prompt is refused; empty when it is not.
-std::string refusal(const std::string& prompt) {
+std::string prompt_refusal(const std::string& prompt) {
   const Words words = words_of(prompt);
   try {
     find_family(words[0]).validate(words);
@@ -23,7 +23,7 @@ std::string refusal(const std::string& prompt) {
   return "";
 }
 
-std::string refusal(const Family& family, const std::string& given) {
+std::string item_refusal(const Family& family, const std::string& given) {
   try {
     (void)family.from_json(json::parse(given));
   } catch (const ProblemError& error) {
@@ -37,82 +37,88 @@ std::string prompt_of(const Family& family, const std::string& given) {
 }
 
 TEST(ExamFamilyInput, RefusesPromptsWithOneClearSentence) {
-  EXPECT_EQ(refusal("NULL 1 2 ; 3 ;"), "NULL: row 2 has 1 entries, row 1 has 2");
-  EXPECT_EQ(refusal("NULL 1 2"), "NULL: row 1 does not end with \";\"");
-  EXPECT_EQ(refusal("COLSP"), "COLSP: expected rows of a matrix, got nothing");
-  EXPECT_EQ(refusal("BLOCK 1 EQ ;"), "BLOCK: expected a value or \";\" in row 1, got \"EQ\"");
-  EXPECT_EQ(refusal("NULL 1 2 3 4 5 6 7 8 9 10 ;"), "NULL: expected at most 8 rows and 9 columns, got 1x10");
+  EXPECT_EQ(prompt_refusal("NULL 1 2 ; 3 ;"), "NULL: row 2 has 1 entries, row 1 has 2");
+  EXPECT_EQ(prompt_refusal("NULL 1 2"), "NULL: row 1 does not end with \";\"");
+  EXPECT_EQ(prompt_refusal("COLSP"), "COLSP: expected rows of a matrix, got nothing");
+  EXPECT_EQ(prompt_refusal("BLOCK 1 EQ ;"), "BLOCK: expected a value or \";\" in row 1, got \"EQ\"");
+  EXPECT_EQ(prompt_refusal("NULL 1 2 3 4 5 6 7 8 9 10 ;"),
+            "NULL: expected at most 8 rows and 9 columns, got 1x10");
   EXPECT_EQ(
-      refusal("NULL 59 60 ; 58 57 ;"),
+      prompt_refusal("NULL 59 60 ; 58 57 ;"),
       "NULL: the solution meets a value without words: 58/59 is outside the vocabulary (numerators -60..60, "
       "denominators up to 9)");
   std::string growing = "UNDO 1 1 ; 1 1 ;";
   for (int step = 0; step < 6; ++step) growing += " SUB R2 R1 60 ; SUB R1 R2 60 ;";
-  EXPECT_EQ(refusal(growing), "UNDO: the solution meets values beyond 64 bits");
-  EXPECT_EQ(refusal(growing + " SUB R2 R1 1 ;"), "UNDO: expected at most 12 operations");
+  EXPECT_EQ(prompt_refusal(growing), "UNDO: the solution meets values beyond 64 bits");
+  EXPECT_EQ(prompt_refusal(growing + " SUB R2 R1 1 ;"), "UNDO: expected at most 12 operations");
 }
 
 TEST(ExamFamilyInput, RefusesTheFactsAndSetsThatCannotBe) {
-  EXPECT_EQ(refusal("FACT_COUNT 3 5 4 ;"), "FACT_COUNT: expected a rank from 0 to 3, got 4");
-  EXPECT_EQ(refusal("FACT_SPACES 0 5 0 ;"), "FACT_SPACES: expected at least one row and one column, got 0x5");
+  EXPECT_EQ(prompt_refusal("FACT_COUNT 3 5 4 ;"), "FACT_COUNT: expected a rank from 0 to 3, got 4");
+  EXPECT_EQ(prompt_refusal("FACT_SPACES 0 5 0 ;"),
+            "FACT_SPACES: expected at least one row and one column, got 0x5");
   EXPECT_EQ(
-      refusal("FACT_SPACES 3 5 ;"),
+      prompt_refusal("FACT_SPACES 3 5 ;"),
       "FACT_SPACES: expected rows, columns and rank (\"FACT_SPACES 3 5 3 ;\"), got \"FACT_SPACES 3 5 ;\"");
-  EXPECT_EQ(refusal("FACT_COUNT 3 5 1 /2 ;"), "FACT_COUNT: expected whole numbers, got 1/2");
-  EXPECT_EQ(refusal("SOLSET 3 ; 4 0 ; 2 2 ;"),
+  EXPECT_EQ(prompt_refusal("FACT_COUNT 3 5 1 /2 ;"), "FACT_COUNT: expected whole numbers, got 1/2");
+  EXPECT_EQ(prompt_refusal("SOLSET 3 ; 4 0 ; 2 2 ;"),
             "SOLSET: special solution 1 needs a 1 as its last nonzero entry, got 2");
-  EXPECT_EQ(refusal("SOLSET 3 ; 4 0 ; 0 0 ;"),
+  EXPECT_EQ(prompt_refusal("SOLSET 3 ; 4 0 ; 0 0 ;"),
             "SOLSET: special solution 1 needs a 1 as its last nonzero entry, got the zero vector");
-  EXPECT_EQ(refusal("SOLSET 3 ; 4 0 0 ; 2 1 0 ; 5 1 1 ;"),
+  EXPECT_EQ(prompt_refusal("SOLSET 3 ; 4 0 0 ; 2 1 0 ; 5 1 1 ;"),
             "SOLSET: special solution 2 needs a 0 at column 2, the free column of 1");
-  EXPECT_EQ(refusal("SOLSET 1 ; 4 0 0 ; 2 1 1 ;"),
+  EXPECT_EQ(prompt_refusal("SOLSET 1 ; 4 0 0 ; 2 1 1 ;"),
             "SOLSET: 3 columns and 1 special solutions need at least 2 rows, got 1");
-  EXPECT_TRUE(
-      refusal("SOLSET 4 0 0 ; 2 1 0 ;").starts_with("SOLSET: expected the number of rows of A (1 to 8)"));
-  EXPECT_EQ(refusal("UNDO 1 2 ; 0 0 ; SUB R2 R2 3 ;"), "UNDO: operation 1 takes R2 from itself");
-  EXPECT_EQ(refusal("UNDO 1 2 ; 0 0 ; SUB R3 R1 3 ;"),
+  EXPECT_TRUE(prompt_refusal("SOLSET 4 0 0 ; 2 1 0 ;")
+                  .starts_with("SOLSET: expected the number of rows of A (1 to 8)"));
+  EXPECT_EQ(prompt_refusal("UNDO 1 2 ; 0 0 ; SUB R2 R2 3 ;"), "UNDO: operation 1 takes R2 from itself");
+  EXPECT_EQ(prompt_refusal("UNDO 1 2 ; 0 0 ; SUB R3 R1 3 ;"),
             "UNDO: operation 1 should read \"SUB Ri Rj factor ;\" with rows R1..R2");
-  EXPECT_EQ(refusal("UNDO 1 ; 0 ; SUB R2 R1 3 ;"), "UNDO: expected [R|d] with at least two columns, got one");
-  EXPECT_EQ(refusal("MEMBER 1 ; 2 ;"), "MEMBER: expected [A|b] with at least two columns, got one");
-  EXPECT_EQ(refusal("MEMBER_RULE NONE"),
+  EXPECT_EQ(prompt_refusal("UNDO 1 ; 0 ; SUB R2 R1 3 ;"),
+            "UNDO: expected [R|d] with at least two columns, got one");
+  EXPECT_EQ(prompt_refusal("MEMBER 1 ; 2 ;"), "MEMBER: expected [A|b] with at least two columns, got one");
+  EXPECT_EQ(prompt_refusal("MEMBER_RULE NONE"),
             "MEMBER_RULE: expected \";\" after NONE, then nothing or the rows of A");
-  EXPECT_EQ(refusal("MEMBER_RULE SOLSET 1 2 ; 0 0 ;"), "MEMBER_RULE: special solution 1 is the zero vector");
+  EXPECT_EQ(prompt_refusal("MEMBER_RULE SOLSET 1 2 ; 0 0 ;"),
+            "MEMBER_RULE: special solution 1 is the zero vector");
 }
 
 TEST(ExamFamilyInput, RefusesItemsWithMissingOrWrongFields) {
-  EXPECT_EQ(refusal(null_space(), "{}"), "given.A is missing");
-  EXPECT_EQ(refusal(null_space(), "[]"), "given: expected an object, got array");
-  EXPECT_EQ(refusal(column_space(), R"({"A": [[1, 0.5]]})"),
+  EXPECT_EQ(item_refusal(null_space(), "{}"), "given.A is missing");
+  EXPECT_EQ(item_refusal(null_space(), "[]"), "given: expected an object, got array");
+  EXPECT_EQ(item_refusal(column_space(), R"({"A": [[1, 0.5]]})"),
             "given.A: expected whole numbers or \"p/q\" strings, got 0.5");
-  EXPECT_EQ(refusal(block(), R"({"A": [[1]], "block_pattern": "[[A,0],[0,A]]"})"),
+  EXPECT_EQ(item_refusal(block(), R"({"A": [[1]], "block_pattern": "[[A,0],[0,A]]"})"),
             "given.block_pattern: expected \"[[A,A],[A,A]]\", got \"[[A,0],[0,A]]\"");
-  EXPECT_EQ(refusal(fact_count(), R"({"m": 3, "n": 5})"), "given.rank is missing");
-  EXPECT_EQ(refusal(fact_count(), R"({"m": "3", "n": 5, "rank": 3})"),
+  EXPECT_EQ(item_refusal(fact_count(), R"({"m": 3, "n": 5})"), "given.rank is missing");
+  EXPECT_EQ(item_refusal(fact_count(), R"({"m": "3", "n": 5, "rank": 3})"),
             "given.m: expected a whole number from 1 to 60, got \"3\"");
-  EXPECT_EQ(refusal(fact_spaces(), R"({"m": 3, "n": 5, "rank": 4})"),
+  EXPECT_EQ(item_refusal(fact_spaces(), R"({"m": 3, "n": 5, "rank": 4})"),
             "FACT_SPACES: expected a rank from 0 to 3, got 4");
-  EXPECT_EQ(refusal(solution_set(), R"({"A_shape": [3, 2], "particular": [4, 0, 0], "special": []})"),
+  EXPECT_EQ(item_refusal(solution_set(), R"({"A_shape": [3, 2], "particular": [4, 0, 0], "special": []})"),
             "given.A_shape: expected [rows up to 8, 3], got [3,2]");
-  EXPECT_EQ(refusal(solution_set(), R"({"A_shape": [3, 3], "special": []})"), "given.particular is missing");
-  EXPECT_EQ(refusal(undo(), R"({"R": [[1]], "d": [1, 2], "operations": []})"),
+  EXPECT_EQ(item_refusal(solution_set(), R"({"A_shape": [3, 3], "special": []})"),
+            "given.particular is missing");
+  EXPECT_EQ(item_refusal(undo(), R"({"R": [[1]], "d": [1, 2], "operations": []})"),
             "given.d: expected 1 entries, got 2");
-  EXPECT_EQ(refusal(undo(), R"({"R": [[1], [0]], "d": [1, 2], "operations": {}})"),
+  EXPECT_EQ(item_refusal(undo(), R"({"R": [[1], [0]], "d": [1, 2], "operations": {}})"),
             "given.operations: expected a list, got object");
+  EXPECT_EQ(item_refusal(
+                undo(),
+                R"({"R": [[1], [0]], "d": [1, 2], "operations": [{"target": 3, "source": 1, "factor": 1}]})"),
+            "given.target: expected a whole number from 1 to 2, got 3");
   EXPECT_EQ(
-      refusal(undo(),
-              R"({"R": [[1], [0]], "d": [1, 2], "operations": [{"target": 3, "source": 1, "factor": 1}]})"),
-      "given.target: expected a whole number from 1 to 2, got 3");
-  EXPECT_EQ(refusal(undo(), R"({"R": [[1], [0]], "d": [1, 2], "operations": [{"target": 2, "source": 1}]})"),
-            "given.factor is missing");
-  EXPECT_EQ(refusal(member(), R"({"A": [[1], [2]], "b": [1]})"), "given.b: expected 2 entries, got 1");
-  EXPECT_EQ(refusal(member_rule(), "{}"),
+      item_refusal(undo(), R"({"R": [[1], [0]], "d": [1, 2], "operations": [{"target": 2, "source": 1}]})"),
+      "given.factor is missing");
+  EXPECT_EQ(item_refusal(member(), R"({"A": [[1], [2]], "b": [1]})"), "given.b: expected 2 entries, got 1");
+  EXPECT_EQ(item_refusal(member_rule(), "{}"),
             "given: expected \"A\", \"particular\" or \"solutions\", found none of them");
-  EXPECT_EQ(refusal(member_rule(), "null"), "given: expected an object, got null");
-  EXPECT_EQ(refusal(member_rule(), R"({"solutions": "many"})"),
+  EXPECT_EQ(item_refusal(member_rule(), "null"), "given: expected an object, got null");
+  EXPECT_EQ(item_refusal(member_rule(), R"({"solutions": "many"})"),
             "given.solutions: expected \"none\" for what else is given, got \"many\"");
-  EXPECT_EQ(refusal(member_rule(), R"({"particular": [1, 2], "special": [[1]]})"),
+  EXPECT_EQ(item_refusal(member_rule(), R"({"particular": [1, 2], "special": [[1]]})"),
             "MEMBER_RULE: row 2 has 1 entries, row 1 has 2");
-  EXPECT_TRUE(refusal(null_space(), R"({"A": [[99]]})").starts_with("99 is outside the vocabulary"));
+  EXPECT_TRUE(item_refusal(null_space(), R"({"A": [[99]]})").starts_with("99 is outside the vocabulary"));
 }
 
 TEST(ExamFamilyInput, ReadsVariants) {

@@ -2,8 +2,6 @@
 // witnesses) are accepted, near misses refused; every one-word change of a reference output and random
 // garbage are judged as a second opinion in double arithmetic (families_oracle.h) judges them. Random parts
 // print their seed.
-#include <array>
-
 #include <gtest/gtest.h>
 
 #include "data/elimination.h"
@@ -17,9 +15,7 @@
 namespace giantrabbit::data {
 namespace {
 
-constexpr std::array formats = {ChainFormat::prod, ChainFormat::delta, ChainFormat::answer_only};
-
-bool fits(const std::vector<Vector>& vectors) {
+bool in_vocabulary(const std::vector<Vector>& vectors) {
   return std::all_of(vectors.begin(), vectors.end(), [](const Vector& vector) {
     return std::all_of(vector.begin(), vector.end(), in_range);
   });
@@ -38,7 +34,7 @@ std::vector<Vector> other_basis(CounterRng& rng, const std::vector<Vector>& basi
       for (size_t j = 0; j < target.size(); ++j) target[j] = (target[j] + factor * source[j]) * scale;
     }
     if (last > 0) std::swap(result.front(), result.back());
-    if (fits(result) && span_dimension(result) == static_cast<int>(result.size())) return result;
+    if (in_vocabulary(result) && span_dimension(result) == static_cast<int>(result.size())) return result;
   }
 }
 
@@ -51,7 +47,7 @@ Vector shifted(CounterRng& rng, const Vector& start, const std::vector<Vector>& 
     const Rational factor = rng.uniform(-3, 3);
     for (size_t j = 0; j < result.size(); ++j) result[j] = result[j] + factor * vector[j];
   }
-  return fits({result}) ? result : start;
+  return in_vocabulary({result}) ? result : start;
 }
 
 Words answer_words(Words head, const std::vector<Vector>& vectors) {
@@ -78,7 +74,7 @@ Words other_answer(CounterRng& rng, const Words& prompt, const Words& reference)
     Words head = head_of(reference, ";");
     if (rng.chance(.3)) head[0] = "SPACE";
     const auto equations = null_basis(matrix.transposed());
-    if (rng.chance(.5) && fits(equations)) {
+    if (rng.chance(.5) && in_vocabulary(equations)) {
       head.emplace_back("EQ");
       return answer_words(head, other_basis(rng, equations));
     }
@@ -100,7 +96,7 @@ Words other_answer(CounterRng& rng, const Words& prompt, const Words& reference)
       const bool good = !dot(witness, augmented.column(augmented.columns() - 1)).is_zero();
       return answer_words({"NO"}, {good ? witness : given[0]});
     }
-    if (rng.chance(.3) && fits(equations)) {
+    if (rng.chance(.3) && in_vocabulary(equations)) {
       return answer_words({"YES", "EQ"}, equations.empty() ? equations : other_basis(rng, equations));
     }
     return answer_words({"YES"}, {shifted(rng, given[0], null_basis(matrix))});
@@ -202,7 +198,7 @@ TEST(ExamFamilyJudge, SurvivesGarbage) {
     for (uint64_t index = 0; index < 900; ++index) {
       CounterRng rng({seed, fnv1a64(family->name()), index});
       const Words prompt = family->generate(rng).prompt;
-      const ChainFormat format = formats.at(index % formats.size());
+      const ChainFormat format = chain_formats.at(index % chain_formats.size());
       Words output = index % 2 == 0 ? Words{} : family->solve(prompt, format);
       for (int64_t left = rng.uniform(0, 30); left > 0; --left) {
         const std::string word =
@@ -241,7 +237,7 @@ TEST(ExamFamilyJudge, CallsACutOutputTruncated) {
   }
 }
 
-Verdict judge(const Family& family, const std::string& prompt, const std::string& output) {
+Verdict judge_delta(const Family& family, const std::string& prompt, const std::string& output) {
   return family.judge(words_of(prompt), words_of(output), ChainFormat::delta);
 }
 
@@ -252,19 +248,21 @@ TEST(ExamFamilyJudge, NamesTheFirstFault) {
   const std::string lists = "PIV 2 3 NL FREE 1 4 NL ";
   const std::string answer = "ANS 1 0 0 0 ; 0 -1 -1 /2 1 ; EOS";
   const Family& family = null_space();
-  EXPECT_EQ(judge(family, prompt, down + up + lists + answer).error, ErrorClass::none);
-  EXPECT_EQ(judge(family, prompt, down + lists + answer).error, ErrorClass::policy);
-  EXPECT_EQ(judge(family, prompt, down + up + answer).error, ErrorClass::policy);
-  EXPECT_EQ(judge(family, prompt, down + up + "PIV 2 4 NL FREE 1 4 NL " + answer).error,
+  EXPECT_EQ(judge_delta(family, prompt, down + up + lists + answer).error, ErrorClass::none);
+  EXPECT_EQ(judge_delta(family, prompt, down + lists + answer).error, ErrorClass::policy);
+  EXPECT_EQ(judge_delta(family, prompt, down + up + answer).error, ErrorClass::policy);
+  EXPECT_EQ(judge_delta(family, prompt, down + up + "PIV 2 4 NL FREE 1 4 NL " + answer).error,
             ErrorClass::arithmetic);
-  EXPECT_EQ(judge(family, prompt, down + up + "PIV 2 : NL FREE 1 4 NL " + answer).error, ErrorClass::format);
-  EXPECT_EQ(judge(family, prompt, down + up + lists + "ANS 1 0 0 0 ; 0 1 -1 /2 1 ; EOS").error,
-            ErrorClass::final_copy);
-  EXPECT_EQ(judge(family, prompt, down + up + lists + "ANS 1 0 0 0 0 -1 -1 /2 1 ; EOS").error,
+  EXPECT_EQ(judge_delta(family, prompt, down + up + "PIV 2 : NL FREE 1 4 NL " + answer).error,
             ErrorClass::format);
-  EXPECT_EQ(judge(family, prompt, "SUB R2 R1 3 : 0 0 2 2 NL " + answer).error, ErrorClass::arithmetic);
+  EXPECT_EQ(judge_delta(family, prompt, down + up + lists + "ANS 1 0 0 0 ; 0 1 -1 /2 1 ; EOS").error,
+            ErrorClass::final_copy);
+  EXPECT_EQ(judge_delta(family, prompt, down + up + lists + "ANS 1 0 0 0 0 -1 -1 /2 1 ; EOS").error,
+            ErrorClass::format);
+  EXPECT_EQ(judge_delta(family, prompt, "SUB R2 R1 3 : 0 0 2 2 NL " + answer).error, ErrorClass::arithmetic);
   // A wrong row that is used rightly is one fault, not two.
-  const Verdict slip = judge(family, prompt, "SUB R2 R1 3 : 0 0 2 2 NL SUB R3 R2 2 : 0 0 0 -2 NL " + answer);
+  const Verdict slip =
+      judge_delta(family, prompt, "SUB R2 R1 3 : 0 0 2 2 NL SUB R3 R2 2 : 0 0 0 -2 NL " + answer);
   ASSERT_EQ(slip.steps.size(), 2U);
   EXPECT_FALSE(slip.steps[0].valid);
   EXPECT_TRUE(slip.steps[1].valid);
@@ -273,22 +271,24 @@ TEST(ExamFamilyJudge, NamesTheFirstFault) {
 
   const std::string no = "MEMBER 1 0 5 ; -1 2 2 ; 0 -4 -4 ;";
   const std::string found = "SUB R2 R1 -1 : 0 2 7 NL SUB R3 R2 -2 : 0 0 10 NL ROW R3 : 0 0 1 NL ";
-  EXPECT_EQ(judge(member(), no, found + "SUB R2 R3 -2 : 2 NL SUB R1 R2 -1 : 2 NL ANS NO 2 2 1 ; EOS").error,
-            ErrorClass::none);
-  EXPECT_EQ(judge(member(), no, found + "ANS NO 2 2 1 ; EOS").error, ErrorClass::policy);
-  EXPECT_EQ(judge(member(), no, "ROW R3 : 0 0 1 NL ANS NO 2 2 1 ; EOS").steps[0].reason,
-            "R3 is no contradiction");
   EXPECT_EQ(
-      judge(fact_count(), "FACT_COUNT 3 5 3 ;", "ROW : 0 NL COL : 1 NL ANS ALWAYS MANY EOS").steps[1].reason,
-      "5 - 3 should be 2");
-  EXPECT_EQ(judge(fact_count(), "FACT_COUNT 3 5 3 ;", "ROW : 0 NL ANS ALWAYS MANY EOS").error,
+      judge_delta(member(), no, found + "SUB R2 R3 -2 : 2 NL SUB R1 R2 -1 : 2 NL ANS NO 2 2 1 ; EOS").error,
+      ErrorClass::none);
+  EXPECT_EQ(judge_delta(member(), no, found + "ANS NO 2 2 1 ; EOS").error, ErrorClass::policy);
+  EXPECT_EQ(judge_delta(member(), no, "ROW R3 : 0 0 1 NL ANS NO 2 2 1 ; EOS").steps[0].reason,
+            "R3 is no contradiction");
+  EXPECT_EQ(judge_delta(fact_count(), "FACT_COUNT 3 5 3 ;", "ROW : 0 NL COL : 1 NL ANS ALWAYS MANY EOS")
+                .steps[1]
+                .reason,
+            "5 - 3 should be 2");
+  EXPECT_EQ(judge_delta(fact_count(), "FACT_COUNT 3 5 3 ;", "ROW : 0 NL ANS ALWAYS MANY EOS").error,
             ErrorClass::policy);
-  EXPECT_EQ(judge(undo(), "UNDO 1 2 ; 0 0 ; SUB R2 R1 3 ;",
-                  "UNDO NL SUB R2 R1 -3 : 3 6 NL ANS 1 0 ; -3 1 ; : 1 2 ; 3 6 ; EOS")
+  EXPECT_EQ(judge_delta(undo(), "UNDO 1 2 ; 0 0 ; SUB R2 R1 3 ;",
+                        "UNDO NL SUB R2 R1 -3 : 3 6 NL ANS 1 0 ; -3 1 ; : 1 2 ; 3 6 ; EOS")
                 .error,
             ErrorClass::policy);
-  EXPECT_EQ(judge(solution_set(), "SOLSET 1 ; 4 0 ; 2 1 ;",
-                  "PIV 1 NL FREE 2 NL ROW R1 : 1 2 : 4 NL ANS 1 -2 4 ; EOS")
+  EXPECT_EQ(judge_delta(solution_set(), "SOLSET 1 ; 4 0 ; 2 1 ;",
+                        "PIV 1 NL FREE 2 NL ROW R1 : 1 2 : 4 NL ANS 1 -2 4 ; EOS")
                 .error,
             ErrorClass::arithmetic);
 }

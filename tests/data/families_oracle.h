@@ -5,12 +5,19 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "data/problem.h"
+
+namespace giantrabbit::data {
+
+inline constexpr std::array chain_formats = {ChainFormat::prod, ChainFormat::delta, ChainFormat::answer_only};
+
+}  // namespace giantrabbit::data
 
 namespace giantrabbit::data::oracle {
 
