@@ -127,7 +127,7 @@ TEST_P(DecodeVariantTest, CachedDecodingIsGreedyAndIndependentOfTheBatch) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, DecodeVariantTest, testing::ValuesIn(variants()),
-                         [](const auto& info) { return info.param.name; });
+                         [](const auto& variant) { return variant.param.name; });
 
 TEST(DecodeTest, NothingToDecode) {
   model::GiantRabbit network = tiny_network(tiny_config(), 1);

@@ -38,7 +38,7 @@ TEST(RunTest, ComesBackAsWritten) {
   config.attention = "sparsemax";
   config.keep_fraction = 0.5;
   const fs::path directory = write_tiny_run("run_round_trip", config, 11);
-  Run run = load_run(directory);
+  eval::Run run = load_run(directory);
   EXPECT_EQ(run.name, "run_round_trip");
   EXPECT_EQ(load_run(directory / "").name, "run_round_trip");
   EXPECT_EQ(run.config.attention, "sparsemax");

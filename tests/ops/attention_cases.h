@@ -2,12 +2,14 @@
 // lengths.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include <torch/torch.h>
 
+#include "ops/reference/sparse_mask_attention.h"
 #include "ops/sparse_mask.h"
 #include "ops/sparse_mask_attention.h"
 
@@ -97,6 +99,17 @@ inline const std::vector<Normalizer>& every_normalizer() {
   static const std::vector<Normalizer> all = {Normalizer::softmax, Normalizer::sparsemax,
                                               Normalizer::entmax15};
   return all;
+}
+
+inline at::Tensor attend(const Inputs& in, const SparseMask& mask, Normalizer normalizer,
+                         std::optional<double> scale = std::nullopt) {
+  return sparse_mask_attention(in.query, in.key, in.value, mask, normalizer, scale);
+}
+
+inline at::Tensor expected_for(const Inputs& in, const SparseMask& mask, Normalizer normalizer,
+                               std::optional<double> scale = std::nullopt) {
+  const Inputs wide = in.to(at::kDouble);
+  return reference::sparse_mask_attention(wide.query, wide.key, wide.value, mask, normalizer, scale);
 }
 
 template <class Function>

@@ -14,8 +14,10 @@
 namespace giantrabbit::ops {
 namespace {
 
+using test::attend;
 using test::every_mask;
 using test::every_normalizer;
+using test::expected_for;
 using test::Inputs;
 using test::message_of;
 using test::random_inputs;
@@ -24,15 +26,6 @@ using test_support::tensors_close;
 using test_support::tensors_equal;
 
 constexpr double kInfinite = std::numeric_limits<double>::infinity();
-
-at::Tensor attend(const Inputs& in, const SparseMask& mask, Normalizer normalizer) {
-  return sparse_mask_attention(in.query, in.key, in.value, mask, normalizer);
-}
-
-at::Tensor expected_for(const Inputs& in, const SparseMask& mask, Normalizer normalizer) {
-  const Inputs wide = in.to(at::kDouble);
-  return reference::sparse_mask_attention(wide.query, wide.key, wide.value, mask, normalizer);
-}
 
 TEST(SparseMaskAttentionContractTest, EmptyInputs) {
   for (const Sizes& sizes : std::vector<Sizes>{{0, 2, 2, 3, 3, 4, 4},

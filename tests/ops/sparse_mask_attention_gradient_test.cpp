@@ -124,7 +124,9 @@ TEST(SparseMaskAttentionGradientTest, OnlyNeededGradients) {
     const std::vector<at::Tensor> single = {std::get<0>(some), std::get<1>(some), std::get<2>(some)};
     for (size_t i = 0; i < 3; ++i) {
       EXPECT_EQ(single[i].defined(), i == wanted);
-      if (i == wanted) EXPECT_TRUE(tensors_equal(single[i], full[i]));
+      if (i == wanted) {
+        EXPECT_TRUE(tensors_equal(single[i], full[i]));
+      }
     }
   }
   // Through autograd: frozen keys and values.
@@ -169,8 +171,12 @@ TEST(SparseMaskAttentionGradientTest, EmptyInputs) {
     EXPECT_EQ(actual.inputs[0].sizes(), in.query.sizes());
     EXPECT_EQ(actual.inputs[1].sizes(), in.key.sizes());
     for (const at::Tensor& gradient : actual.inputs) EXPECT_TRUE(gradient.isfinite().all().item<bool>());
-    if (sizes.queries == 0) EXPECT_EQ(actual.inputs[2].abs().sum().item<double>(), 0.0);
-    if (sizes.keys == 0) EXPECT_EQ(actual.inputs[0].abs().sum().item<double>(), 0.0);
+    if (sizes.queries == 0) {
+      EXPECT_EQ(actual.inputs[2].abs().sum().item<double>(), 0.0);
+    }
+    if (sizes.keys == 0) {
+      EXPECT_EQ(actual.inputs[0].abs().sum().item<double>(), 0.0);
+    }
   }
 }
 

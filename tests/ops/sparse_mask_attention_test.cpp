@@ -19,25 +19,16 @@
 namespace giantrabbit::ops {
 namespace {
 
+using test::attend;
 using test::every_mask;
 using test::every_normalizer;
+using test::expected_for;
 using test::Inputs;
 using test::random_inputs;
 using test::Sizes;
 using test_support::golden_tensor;
 using test_support::tensors_close;
 using test_support::tensors_equal;
-
-at::Tensor attend(const Inputs& in, const SparseMask& mask, Normalizer normalizer,
-                  std::optional<double> scale = std::nullopt) {
-  return sparse_mask_attention(in.query, in.key, in.value, mask, normalizer, scale);
-}
-
-at::Tensor expected_for(const Inputs& in, const SparseMask& mask, Normalizer normalizer,
-                        std::optional<double> scale = std::nullopt) {
-  const Inputs wide = in.to(at::kDouble);
-  return reference::sparse_mask_attention(wide.query, wide.key, wide.value, mask, normalizer, scale);
-}
 
 void expect_reference(const Inputs& in, const SparseMask& mask, Normalizer normalizer,
                       const std::string& label) {

@@ -59,7 +59,6 @@ TEST(SparseMaskTest, ListsNameBlocks) {
 }
 
 TEST(SparseMaskTest, RulesIntersect) {
-  const test::Sizes sizes{2, 3, 3, 7, 9, 1, 1};
   SparseMask mask = SparseMask::from_dense(test::random_permitted({2, 3, 7, 9}));
   const at::Tensor listed = mask.dense(2, 3, 7, 9);
   mask.causal = true;
