@@ -52,7 +52,7 @@ TEST(SparseMaskTest, ListsNameBlocks) {
   mask.key_indices = torch::tensor({1, 0, 2}, torch::kLong);
   mask.block_rows = 2;
   mask.block_columns = 2;
-  const at::Tensor expected = torch::tensor({0, 0, 1, 1, 0, 0, 0, 1, 1, 0, 0, 1, 1, 0, 1}, torch::kLong)
+  const at::Tensor expected = torch::tensor({0, 0, 1, 1, 0, 0, 0, 1, 1, 0, 1, 1, 0, 0, 1}, torch::kLong)
                                   .view({3, 5})
                                   .to(torch::kBool);
   EXPECT_TRUE(tensors_equal(mask.dense(1, 1, 3, 5)[0][0], expected));
