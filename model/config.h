@@ -26,7 +26,7 @@ struct ModelConfig {
   std::string mask = "none";                 // none | static | dynamic: the mask M_t of the thought states
   std::string mask_granularity = "feature";  // feature | token
   std::string position = "signpost";         // signpost | learned | sinusoidal | rotary
-  int64_t max_positions = 256;  // table length of learned positions; longer inputs are an error there
+  int64_t max_positions = 384;  // table length of learned positions; longer inputs are an error there
   bool number_features = true;  // Fourier features of whole numbers added to their embeddings
   std::string output =
       "softmax";  // softmax | sparsemax | entmax15: output weights and the loss that belongs to them
