@@ -53,11 +53,16 @@ torch::Tensor AttentionCore::received_mass(const torch::Tensor& query, const tor
   const torch::NoGradGuard guard;
   const ops::AttentionSupport support =
       ops::sparse_mask_attention_support(query, key, key, mask, normalizer_, scale_);
-  const torch::Tensor per_sequence =
-      support.row_offsets.index({torch::arange(0, query.size(0) + 1) * (query.size(1) * query.size(2))});
-  const torch::Tensor sequence = torch::repeat_interleave(torch::arange(query.size(0)), per_sequence.diff());
-  return torch::zeros({query.size(0), key.size(2)}, support.weights.options())
-      .index_put_({sequence, support.key_indices}, support.weights, /*accumulate=*/true);
+  const torch::Tensor row =
+      torch::repeat_interleave(support.row_offsets.diff());  // (b, h, query) of a weight
+  const torch::Tensor sequence = row.div(query.size(1) * query.size(2), "floor");
+  torch::Tensor weights = support.weights;
+  if (mask.key_lengths) {
+    const torch::Tensor padding = row.remainder(query.size(2)).ge(mask.key_lengths->index({sequence}));
+    weights = weights.masked_fill(padding, 0);
+  }
+  return torch::zeros({query.size(0), key.size(2)}, weights.options())
+      .index_put_({sequence, support.key_indices}, weights, /*accumulate=*/true);
 }
 
 }  // namespace giantrabbit::model

@@ -20,7 +20,8 @@ class AttentionCore {
   // under `name`.
   torch::Tensor attend(const torch::Tensor& query, const torch::Tensor& key, const torch::Tensor& value,
                        const ops::SparseMask& mask, Trace* trace, const std::string& name) const;
-  // Attention mass that every key receives, summed over heads and queries: [B, N]. Not differentiable.
+  // Attention mass that every key receives, summed over heads and queries: [B, N]. Not differentiable. For
+  // self-attention: queries behind key_lengths are padding and give nothing.
   torch::Tensor received_mass(const torch::Tensor& query, const torch::Tensor& key,
                               const ops::SparseMask& mask) const;
   // Sparse normalisers start with zero queries: all scores equal, so no key is cut off before it had a

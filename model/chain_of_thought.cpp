@@ -14,6 +14,15 @@ torch::Tensor take_rows(const torch::Tensor& states, const torch::Tensor& index)
   return states.gather(1, index.unsqueeze(-1).expand({-1, -1, states.size(2)}));
 }
 
+// ceil(a n) of every length, by the rule that features follow.
+torch::Tensor kept_lengths(const torch::Tensor& lengths, double keep_fraction) {
+  torch::Tensor kept = torch::empty_like(lengths);
+  for (int64_t b = 0; b < lengths.size(0); ++b) {
+    kept[b] = kept_count(keep_fraction, lengths[b].item<int64_t>());
+  }
+  return kept;
+}
+
 }  // namespace
 
 Memory concatenate(const Memory& first, const Memory& second) {
@@ -82,7 +91,7 @@ Memory ChainOfThoughtImpl::drop_tokens(const Memory& state, const torch::Tensor&
   const int64_t tokens = state.states.size(1);
   const torch::Tensor padding = torch::arange(tokens).unsqueeze(0).ge(state.lengths.unsqueeze(1));
   const torch::Tensor importance = mass.masked_fill(padding, -std::numeric_limits<double>::infinity());
-  const torch::Tensor kept = (state.lengths * keep_fraction_).ceil().to(torch::kInt64);
+  const torch::Tensor kept = kept_lengths(state.lengths, keep_fraction_);
   const int64_t room = kept.max().item<int64_t>();
   // The `kept` most important tokens of every sequence in their old order; slots behind them are padding.
   const torch::Tensor ranked =
@@ -94,17 +103,28 @@ Memory ChainOfThoughtImpl::drop_tokens(const Memory& state, const torch::Tensor&
   return {take_rows(state.states, in_order), kept};
 }
 
+Memory ChainOfThoughtImpl::mask_tokens(const Memory& state, int64_t t, const torch::Tensor& mass,
+                                       Trace* trace) const {
+  const int64_t tokens = state.states.size(1);
+  if (mask_ == "dynamic" && t > 0) return drop_tokens(state, mass, trace);
+  if (mask_ == "static" && t == 0) {
+    const int64_t table = static_importance_.size(0);
+    TORCH_CHECK(tokens <= table, "chain_of_thought: a static token mask knows ", table, " positions, got ",
+                tokens, "; raise model.max_positions");
+    return drop_tokens(state, static_importance_.narrow(0, 0, tokens).expand({state.states.size(0), -1}),
+                       trace);
+  }
+  if (trace != nullptr) trace->masks.push_back(torch::arange(tokens).expand({state.states.size(0), -1}));
+  return state;
+}
+
 Memory ChainOfThoughtImpl::forward(const Memory& memory, Trace* trace) {
   Memory state = memory;
   torch::Tensor mass;  // received in the previous step
   if (trace != nullptr) trace->thoughts.push_back(state.states);
   for (int64_t t = 0; t < steps_; ++t) {
     if (mask_ != "none" && granularity_ == "feature") state = mask_features(state, trace);
-    if (mask_ == "static" && granularity_ == "token" && t == 0) {
-      const torch::Tensor order = static_importance_.narrow(0, 0, state.states.size(1));
-      state = drop_tokens(state, order.expand({state.states.size(0), -1}), trace);
-    }
-    if (mask_ == "dynamic" && granularity_ == "token" && t > 0) state = drop_tokens(state, mass, trace);
+    if (mask_ != "none" && granularity_ == "token") state = mask_tokens(state, t, mass, trace);
     const torch::Tensor positions = torch::arange(state.states.size(1));
     if (mask_ == "dynamic" && granularity_ == "token") mass = step_->received_mass(state, positions);
     state.states = step_->forward(state, memory, positions, trace, "thought." + std::to_string(t));

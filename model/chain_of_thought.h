@@ -43,6 +43,8 @@ class ChainOfThoughtImpl : public torch::nn::Module {
 
  private:
   Memory mask_features(const Memory& state, Trace* trace) const;
+  // `mass` received in step t - 1.
+  Memory mask_tokens(const Memory& state, int64_t t, const torch::Tensor& mass, Trace* trace) const;
   Memory drop_tokens(const Memory& state, const torch::Tensor& mass, Trace* trace) const;
   int64_t steps_;
   double keep_fraction_;

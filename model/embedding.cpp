@@ -40,9 +40,15 @@ torch::Tensor sinusoid(const torch::Tensor& positions, int64_t width) {
 
 }  // namespace
 
+int64_t kept_count(double keep_fraction, int64_t count) {
+  // The product may exceed a whole number by its rounding: 0.07 * 100 = 7.000000000000001 means 7.
+  const double share = keep_fraction * static_cast<double>(count);
+  return static_cast<int64_t>(std::ceil(share * (1 - 1e-12)));
+}
+
 torch::Tensor keep_largest(const torch::Tensor& x, double keep_fraction) {
   const torch::NoGradGuard guard;
-  const auto kept = static_cast<int64_t>(std::ceil(keep_fraction * static_cast<double>(x.size(-1))));
+  const int64_t kept = kept_count(keep_fraction, x.size(-1));
   const torch::Tensor largest = std::get<1>(x.abs().topk(kept, -1, true, false));
   return torch::zeros_like(x).scatter_(-1, largest, 1);
 }

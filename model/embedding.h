@@ -41,6 +41,9 @@ class EmbeddingImpl : public torch::nn::Module {
 };
 TORCH_MODULE(Embedding);
 
+// ceil(a n), where a product that is whole but for rounding counts as whole.
+int64_t kept_count(double keep_fraction, int64_t count);
+
 // keep(x, a): 1 at the ceil(a D) entries of largest magnitude along the last dimension, else 0. Not
 // differentiable.
 torch::Tensor keep_largest(const torch::Tensor& x, double keep_fraction);

@@ -2,6 +2,7 @@
 // before it is used: files come from anywhere.
 #include "model/safetensors.h"
 
+#include <algorithm>
 #include <cstring>
 #include <limits>
 
@@ -40,19 +41,32 @@ torch::ScalarType dtype_of(const std::string& name) {
   refuse(fmt::format("unknown dtype '{}'", name));
 }
 
-// Elements of a shape; refuses negative sizes and products that do not fit the data.
-int64_t checked_count(const std::vector<int64_t>& shape, const std::string& name, int64_t limit) {
-  int64_t count = 1;
+// Elements of a shape; refuses negative sizes and products that overflow.
+int64_t checked_count(const std::vector<int64_t>& shape, const std::string& name) {
+  constexpr int64_t most = std::numeric_limits<int64_t>::max() / 16;  // bytes fit as well
+  int64_t extent = 1;  // as if empty dimensions had one element: strides are computed from it
   for (const int64_t size : shape) {
     if (size < 0) refuse(fmt::format("tensor '{}' has a negative size", name));
-    if (size != 0 && count > limit / size) refuse(fmt::format("tensor '{}' is larger than the file", name));
-    count *= size;
+    if (size != 0 && extent > most / size) refuse(fmt::format("tensor '{}' is larger than any file", name));
+    extent *= std::max<int64_t>(size, 1);
   }
-  return count;
+  return std::ranges::find(shape, 0) == shape.end() ? extent : 0;
 }
 
-torch::Tensor read_tensor(const std::string& name, const nlohmann::json& entry, std::string_view data) {
+using Span = std::pair<uint64_t, uint64_t>;  // first byte and end of a tensor's data
+
+// JSON numbers convert to integers silently; 2.5 is no size.
+void check_integers(const nlohmann::json& list, const std::string& name) {
+  for (const auto& number : list) {
+    if (!number.is_number_integer()) refuse(fmt::format("tensor '{}' has a size that is no integer", name));
+  }
+}
+
+torch::Tensor read_tensor(const std::string& name, const nlohmann::json& entry, std::string_view data,
+                          std::vector<Span>& spans) {
   const torch::ScalarType type = dtype_of(entry.at("dtype").get<std::string>());
+  check_integers(entry.at("shape"), name);
+  check_integers(entry.at("data_offsets"), name);
   const auto shape = entry.at("shape").get<std::vector<int64_t>>();
   const auto offsets = entry.at("data_offsets").get<std::vector<uint64_t>>();
   if (offsets.size() != 2 || offsets[0] > offsets[1] || offsets[1] > data.size()) {
@@ -60,18 +74,34 @@ torch::Tensor read_tensor(const std::string& name, const nlohmann::json& entry, 
   }
   const auto length = static_cast<int64_t>(offsets[1] - offsets[0]);
   const auto element = static_cast<int64_t>(c10::elementSize(type));
-  if (checked_count(shape, name, static_cast<int64_t>(data.size()) / element + 1) * element != length) {
+  if (checked_count(shape, name) * element != length) {
     refuse(fmt::format("tensor '{}' has {} bytes, its shape needs another number", name, length));
   }
+  spans.emplace_back(offsets[0], offsets[1]);
+  const std::string_view bytes = data.substr(offsets[0], offsets[1] - offsets[0]);
+  if (type == torch::kBool && std::ranges::any_of(bytes, [](char c) { return c != 0 && c != 1; })) {
+    refuse(fmt::format("tensor '{}' has a byte that is neither true nor false", name));
+  }
   torch::Tensor tensor = torch::empty(shape, type);
-  if (length > 0) std::memcpy(tensor.data_ptr(), data.data() + offsets[0], static_cast<size_t>(length));
+  if (length > 0) std::memcpy(tensor.data_ptr(), bytes.data(), bytes.size());
   return tensor;
+}
+
+// The format's rule: the tensors cover the data exactly, without overlaps and gaps.
+void check_cover(std::vector<Span> spans, size_t size) {
+  std::ranges::sort(spans);
+  uint64_t end = 0;
+  for (const auto& [first, last] : spans) {
+    if (first != end) refuse(fmt::format("the tensors overlap or leave a gap at byte {} of the data", end));
+    end = last;
+  }
+  if (end != size) refuse(fmt::format("the tensors leave a gap: {} of {} bytes of data are used", end, size));
 }
 
 }  // namespace
 
 std::string to_safetensors(const NamedTensors& tensors, const Metadata& metadata) {
-  nlohmann::ordered_json header;
+  auto header = nlohmann::ordered_json::object();  // {} without tensors, not null
   if (!metadata.empty()) header["__metadata__"] = metadata;
   std::string data;
   for (const auto& [name, tensor] : tensors) {
@@ -98,19 +128,22 @@ NamedTensors from_safetensors(std::string_view bytes, Metadata* metadata) {
   }
   const std::string_view data = bytes.substr(sizeof(length) + length);
   NamedTensors tensors;
+  std::vector<Span> spans;
   try {
     const auto header = nlohmann::json::parse(bytes.substr(sizeof(length), length));
     if (!header.is_object()) refuse("the header is no JSON object");
     for (const auto& [name, entry] : header.items()) {
       if (name == "__metadata__") {
-        if (metadata != nullptr) *metadata = entry.get<Metadata>();
+        const auto texts = entry.get<Metadata>();  // checked even when nobody asks for it
+        if (metadata != nullptr) *metadata = texts;
       } else {
-        tensors[name] = read_tensor(name, entry, data);
+        tensors[name] = read_tensor(name, entry, data, spans);
       }
     }
   } catch (const nlohmann::json::exception& error) {
     refuse(fmt::format("the header is damaged ({})", error.what()));
   }
+  check_cover(std::move(spans), data.size());
   return tensors;
 }
 

@@ -21,7 +21,7 @@ void FusedAdamW::step(double learning_rate) {
   for (size_t i = 0; i < parameters_.size(); ++i) {
     if (!parameters_[i].grad().defined()) continue;
     parameters.push_back(parameters_[i].detach());
-    gradients.push_back(parameters_[i].grad());
+    gradients.push_back(parameters_[i].grad().contiguous());  // the kernel ignores strides
     first.push_back(first_moments_[i]);
     second.push_back(second_moments_[i]);
     steps.push_back(steps_[i]);

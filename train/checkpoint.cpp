@@ -48,13 +48,26 @@ const std::string& field(const model::Metadata& metadata, const std::string& nam
   return found->second;
 }
 
+// Counters are written by std::to_string and by exact(); std::from_chars wants hexadecimals without their 0x.
+template <typename T, typename... Format>
+T number(const model::Metadata& metadata, const std::string& name, std::string_view text, Format... format) {
+  T value{};
+  const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), value, format...);
+  if (error != std::errc() || stop != text.data() + text.size()) {
+    throw std::runtime_error(fmt::format("the counter '{}' is '{}'", name, field(metadata, name)));
+  }
+  return value;
+}
+
 double real(const model::Metadata& metadata, const std::string& name) {
-  return std::stod(field(metadata, name));
+  std::string_view text = field(metadata, name);
+  if (text.starts_with("0x")) text.remove_prefix(2);
+  return number<double>(metadata, name, text, std::chars_format::hex);
 }
 
 template <typename T>
 T whole(const model::Metadata& metadata, const std::string& name) {
-  return static_cast<T>(std::stoull(field(metadata, name)));
+  return number<T>(metadata, name, field(metadata, name));
 }
 
 }  // namespace
@@ -105,7 +118,9 @@ Counters load_checkpoint(const std::filesystem::path& file, model::GiantRabbit& 
     model::load_state(*network, weights);
     optimizer.load(all);
     auto generator = at::detail::getDefaultCPUGenerator();
-    generator.set_state(all.at("random_state"));
+    torch::Tensor random_state = generator.get_state();
+    load_named(all, "random_state", random_state);
+    generator.set_state(random_state);
     return {whole<int64_t>(metadata, "step"),
             whole<int64_t>(metadata, "tokens"),
             real(metadata, "seconds"),
