@@ -21,7 +21,8 @@ struct AttentionRecord {
 
 struct Trace {
   std::vector<at::Tensor> thoughts;  // R_0 .. R_T, [B, N_t, D]
-  // M_0 .. M_{T-1}: [B, N_t, D] for features, kept token indices [B, N_{t+1}] for tokens; empty without masks.
+  // M_0 .. M_{T-1}: [B, N_t, D] for features, kept token indices [B, N_{t+1}] for tokens; empty without
+  // masks.
   std::vector<at::Tensor> masks;
   std::vector<AttentionRecord> attentions;
 };

@@ -36,7 +36,8 @@ Evaluation four_items() {
   evaluation.items.push_back(
       judged("RREF 1 2 3 ; 4 5 7", true, {step(true), step(false)}, data::ErrorClass::arithmetic));
   evaluation.items.push_back(judged("RREF 1 1/2 3 ; 4 5 7", false, {}, data::ErrorClass::truncated));
-  evaluation.items.push_back(judged("RREF 1 2 ; 3 40 ; 5 10", false, {step(false)}, data::ErrorClass::format));
+  evaluation.items.push_back(
+      judged("RREF 1 2 ; 3 40 ; 5 10", false, {step(false)}, data::ErrorClass::format));
   return evaluation;
 }
 
