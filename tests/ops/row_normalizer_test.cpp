@@ -13,6 +13,7 @@
 #include <torch/torch.h>
 
 #include "ops/reference/sparsemax.h"
+#include "tests/support/seeded.h"
 #include "tests/support/tensor_matchers.h"
 
 namespace giantrabbit::ops::cpu {
@@ -23,13 +24,8 @@ using test_support::tensors_equal;
 
 constexpr Normalizer kNormalizers[] = {Normalizer::softmax, Normalizer::sparsemax, Normalizer::entmax15};
 
-class RowNormalizerTest : public ::testing::TestWithParam<Capability> {
+class RowNormalizerTest : public test_support::Seeded<::testing::TestWithParam<Capability>> {
  protected:
-  void SetUp() override {
-    RecordProperty("seed", 1806);
-    torch::manual_seed(1806);
-  }
-
   at::Tensor normalize(Normalizer normalizer, const at::Tensor& row) const {
     at::Tensor weights = row.clone();
     const RowFunctions& functions = row_functions(GetParam());

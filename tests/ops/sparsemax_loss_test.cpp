@@ -15,6 +15,7 @@
 #include "ops/reference/sparsemax_loss.h"
 #include "ops/sparsemax.h"
 #include "tests/support/gradcheck.h"
+#include "tests/support/seeded.h"
 #include "tests/support/tensor_matchers.h"
 
 namespace giantrabbit::ops {
@@ -25,7 +26,7 @@ using test_support::gradgradcheck;
 using test_support::tensors_close;
 using test_support::tensors_equal;
 
-constexpr float kInf = std::numeric_limits<float>::infinity();
+constexpr float kLossInfinity = std::numeric_limits<float>::infinity();
 
 struct LossOperator {
   const char* name;
@@ -34,12 +35,8 @@ struct LossOperator {
   at::Tensor (*normalizer)(const at::Tensor&, int64_t);
 };
 
-class SparsemaxLossTest : public ::testing::TestWithParam<LossOperator> {
+class SparsemaxLossTest : public test_support::Seeded<::testing::TestWithParam<LossOperator>> {
  protected:
-  void SetUp() override {
-    RecordProperty("seed", 1806);
-    torch::manual_seed(1806);
-  }
   at::Tensor apply(const at::Tensor& logits, const at::Tensor& target) const {
     return GetParam().op(logits, target);
   }
@@ -131,7 +128,7 @@ TEST_P(SparsemaxLossTest, IgnoredTarget) {
 TEST_P(SparsemaxLossTest, InfinityAndNan) {
   at::Tensor logits = torch::randn({4, 5});
   logits[1][2] = std::numeric_limits<float>::quiet_NaN();
-  logits[2][0] = kInf;
+  logits[2][0] = kLossInfinity;
   logits.set_requires_grad(true);
   const at::Tensor losses = apply(logits, targets({0, 1, 1, 2}));
   EXPECT_TRUE(tensors_equal(losses.isnan(), torch::tensor({false, true, true, false})));
@@ -141,9 +138,11 @@ TEST_P(SparsemaxLossTest, InfinityAndNan) {
 }
 
 TEST_P(SparsemaxLossTest, TargetNotPermitted) {
-  at::Tensor logits = torch::tensor({{1.0F, -kInf, 0.5F}, {-kInf, -kInf, -kInf}}).set_requires_grad(true);
+  at::Tensor logits =
+      torch::tensor({{1.0F, -kLossInfinity, 0.5F}, {-kLossInfinity, -kLossInfinity, -kLossInfinity}})
+          .set_requires_grad(true);
   const at::Tensor losses = apply(logits, targets({1, 1}));
-  EXPECT_TRUE(tensors_equal(losses, torch::tensor({kInf, 0.0F})));
+  EXPECT_TRUE(tensors_equal(losses, torch::tensor({kLossInfinity, 0.0F})));
   const at::Tensor grad = torch::autograd::grad({losses.sum()}, {logits})[0];
   EXPECT_EQ(grad[0][1].item<float>(), -1.0F);
   EXPECT_TRUE(tensors_equal(grad[1], torch::zeros({3})));

@@ -15,6 +15,7 @@
 #include "ops/reference/sparsemax.h"
 #include "tests/support/golden.h"
 #include "tests/support/gradcheck.h"
+#include "tests/support/seeded.h"
 #include "tests/support/tensor_matchers.h"
 
 namespace giantrabbit::ops {
@@ -28,7 +29,6 @@ using test_support::tensors_equal;
 
 constexpr float kInf = std::numeric_limits<float>::infinity();
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
-constexpr uint64_t kSeed = 1806;  // printed by SetUp
 
 struct RowOperator {
   const char* name;
@@ -38,12 +38,8 @@ struct RowOperator {
   const char* golden;
 };
 
-class SparsemaxTest : public ::testing::TestWithParam<RowOperator> {
+class SparsemaxTest : public test_support::Seeded<::testing::TestWithParam<RowOperator>> {
  protected:
-  void SetUp() override {
-    RecordProperty("seed", static_cast<int>(kSeed));
-    torch::manual_seed(kSeed);
-  }
   at::Tensor apply(const at::Tensor& scores, int64_t dim = -1) const { return GetParam().op(scores, dim); }
   at::Tensor expected(const at::Tensor& scores, int64_t dim = -1) const {
     return GetParam().reference(scores, dim);
