@@ -3,6 +3,8 @@
 
 #include <cmath>
 
+#include "ops/squared_relu.h"
+
 namespace giantrabbit::model {
 
 FeedForwardImpl::FeedForwardImpl(const ModelConfig& config) {
@@ -12,7 +14,7 @@ FeedForwardImpl::FeedForwardImpl(const ModelConfig& config) {
 }
 
 torch::Tensor FeedForwardImpl::forward(const torch::Tensor& x) {
-  return torch::linear(torch::relu(torch::linear(x, into)).square(), out_of);
+  return torch::linear(ops::squared_relu(torch::linear(x, into)), out_of);
 }
 
 NormImpl::NormImpl(const ModelConfig& config) {

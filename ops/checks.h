@@ -11,10 +11,14 @@
 
 namespace giantrabbit::ops {
 
+inline void check_floating(const char* op, const at::Tensor& tensor) {
+  TORCH_CHECK(at::isFloatingType(tensor.scalar_type()), op, ": expected a floating dtype, got ",
+              tensor.scalar_type());
+}
+
 // For operators over the rows along one dimension; returns the dimension counted from the front.
 inline int64_t check_rows(const char* op, const at::Tensor& rows, int64_t dim) {
-  TORCH_CHECK(at::isFloatingType(rows.scalar_type()), op, ": expected a floating dtype, got ",
-              rows.scalar_type());
+  check_floating(op, rows);
   TORCH_CHECK(rows.dim() > 0, op, ": expected at least one dimension, got a scalar");
   TORCH_CHECK_INDEX(-rows.dim() <= dim && dim < rows.dim(), op, ": expected a dim in [", -rows.dim(), ", ",
                     rows.dim() - 1, "], got ", dim);

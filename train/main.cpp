@@ -1,7 +1,9 @@
 // giantrabbit-train: options -> run. Exit codes: 0 finished (or stopped by Ctrl-C with everything saved), 1
 // failed, 2 wrong usage.
+#include <climits>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 
 #include <fmt/format.h>
 #include <malloc.h>
@@ -16,11 +18,13 @@ volatile std::sig_atomic_t stop_requested = 0;
 
 void request_stop(int) { stop_requested = 1; }
 
-// Every update frees and asks for the same large buffers: keep them in the process instead of returning their
-// pages to the system, which would clear them anew each time.
-void keep_freed_memory() {
-  mallopt(M_MMAP_THRESHOLD, 1 << 30);
-  mallopt(M_TRIM_THRESHOLD, -1);
+// Every update frees and asks for the same large buffers: keep them in the process (32 MB is the most that
+// glibc takes for the first threshold) and let LibTorch put them on huge pages, or the system clears their
+// pages anew each time. Must run before the first tensor.
+void keep_large_buffers() {
+  mallopt(M_MMAP_THRESHOLD, 32 << 20);
+  mallopt(M_TRIM_THRESHOLD, INT_MAX);
+  setenv("THP_MEM_ALLOC_ENABLE", "1", /*overwrite=*/0);
 }
 
 int train(int argc, char** argv) {
@@ -46,7 +50,7 @@ int train(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  keep_freed_memory();
+  keep_large_buffers();
   try {
     return train(argc, argv);
   } catch (const giantrabbit::model::OptionError& error) {
