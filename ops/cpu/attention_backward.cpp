@@ -20,88 +20,85 @@ struct Targets {
   bool needs_scores() const { return query.data || key.data || scores.data; }
 };
 
-// Key and value gradients are summed transposed, [width, keys]: then the long side is the fast one.
 template <class T>
 struct BackwardScratch {
   using A = Accumulate<T>;
   explicit BackwardScratch(const AttentionProblem<T>& problem)
-      : keys(problem.keys, problem.width),
-        keys_transposed(problem.width, problem.keys),
+      : keys_transposed(problem.width, problem.keys),
         values_transposed(problem.value_width, problem.keys),
-        key_grad(problem.width, problem.keys),
-        value_grad(problem.value_width, problem.keys),
-        block(problem),
-        output_grad(problem.block_queries(), problem.value_width),
+        packed_keys(problem.keys, problem.width),
+        packed_queries(problem.block_queries(), problem.width),
+        packed_output_grad(problem.block_queries(), problem.value_width),
+        key_grad(problem.keys, problem.width),
+        value_grad(problem.keys, problem.value_width),
+        query_grad(problem.block_queries(), problem.width),
         score_grad(problem.block_queries(), problem.keys),
-        query_grad(problem.block_queries(), problem.width) {}
+        block(problem) {}
 
-  ScratchMatrix<A> keys;
-  ScratchMatrix<A> keys_transposed;
+  ScratchMatrix<A> keys_transposed;  // times the scale
   ScratchMatrix<A> values_transposed;
+  ScratchMatrix<A> packed_keys;
+  ScratchMatrix<A> packed_queries;
+  ScratchMatrix<A> packed_output_grad;
   ScratchMatrix<A> key_grad;
   ScratchMatrix<A> value_grad;
-  WeightBlock<T> block;
-  ScratchMatrix<A> output_grad;
-  ScratchMatrix<A> score_grad;
   ScratchMatrix<A> query_grad;
+  ScratchMatrix<A> score_grad;
+  WeightBlock<T> block;
+  RowMatrix<const A> keys{};
   bool finite_keys = true;
-  bool finite_output_grad = true;
 };
 
-// result[:, columns] += left^T . right[:, columns] with the zeros of `right` keeping out what they multiply.
+// result[keys] += left^T . rows, where left is [queries, keys] and rows [queries, columns].
 template <class A>
-void add_transposed(const ProductSize& size, ScratchMatrix<A>& left, bool finite_left,
-                    ScratchMatrix<A>& right, int64_t column, ScratchMatrix<A>& result) {
-  if (finite_left) {
-    matrix_product(size, left.transposed(), right.right(0, column), result.result(column), true);
-  } else {
-    const ProductSize turned{size.columns, size.rows, size.depth};
-    const StridedMatrix<A> weights{right.row(0) + column, 1, right.stride()};
-    add_product_without_zeros(turned, weights, left.left(), result.row(0) + column, 1, result.stride());
-  }
+void add_transposed(const ScratchMatrix<A>& left, Range keys, int64_t queries, const RowMatrix<const A>& rows,
+                    int64_t columns, const RowMatrix<A>& result) {
+  const bool finite = all_finite<A>({rows.data, rows.row, 1}, queries, columns);
+  weighted_product<A>({keys.end - keys.begin, columns, queries}, {left.row(0) + keys.begin, 1, left.stride()},
+                      rows, finite, {result.data + keys.begin * result.row, result.row}, true);
 }
 
 // Gradient of the scores from the gradient of the result: that of the weights first, then row by row.
 template <class T>
 void compute_score_grad(const AttentionProblem<T>& problem, const QueryBlock& block,
-                        BackwardScratch<T>& scratch) {
+                        const StridedMatrix<Accumulate<T>>& output_grad, BackwardScratch<T>& scratch) {
   const WeightBlock<T>& weights = scratch.block;
   const Range columns = weights.columns;
-  matrix_product({block.count(), columns.end - columns.begin, problem.value_width},
-                 scratch.output_grad.left(), scratch.values_transposed.right(0, columns.begin),
-                 scratch.score_grad.result(columns.begin), false);
+  matrix_product({block.count(), columns.end - columns.begin, problem.value_width}, output_grad,
+                 {scratch.values_transposed.row(0) + columns.begin, scratch.values_transposed.stride()},
+                 {scratch.score_grad.row(0) + columns.begin, scratch.score_grad.stride()}, false);
   for (int64_t i = 0; i < block.count(); ++i) {
     const Range range = weights.visible[static_cast<size_t>(i)];
     auto* row = scratch.score_grad.row(i);
     weights.clear_hidden(row, i);
     if (range.empty()) continue;
-    normalize_row_backward(problem.normalizer, scratch.block.weights.row(i) + range.begin, row + range.begin,
+    normalize_row_backward(problem.normalizer, weights.weights.row(i) + range.begin, row + range.begin,
                            range.end - range.begin);
+  }
+}
+
+// From here on the gradient of the unscaled products of queries and keys.
+template <class T>
+void scale_score_grad(const AttentionProblem<T>& problem, const QueryBlock& block,
+                      BackwardScratch<T>& scratch) {
+  const Range columns = scratch.block.columns;
+  for (int64_t i = 0; i < block.count(); ++i) {
+    auto* row = scratch.score_grad.row(i);
+    for (int64_t j = columns.begin; j < columns.end; ++j) row[j] *= problem.scale;
   }
 }
 
 template <class T>
 void write_query_grad(const AttentionProblem<T>& problem, const QueryBlock& block,
                       BackwardScratch<T>& scratch, const HeadsView<T>& target) {
-  using A = Accumulate<T>;
-  const Range columns = scratch.block.columns;
-  const int64_t depth = std::max<int64_t>(0, std::min(columns.end, problem.keys) - columns.begin);
-  const ProductSize size{block.count(), problem.width, depth};
-  const auto score_grad = scratch.score_grad.left(columns.begin);
-  if (scratch.finite_keys) {
-    matrix_product(size, score_grad, scratch.keys.right(columns.begin), scratch.query_grad.result(), false);
-  } else {
-    scratch.query_grad.clear(block.count());
-    const StridedMatrix<A> keys{scratch.keys.row(columns.begin), scratch.keys.stride(), 1};
-    add_product_without_zeros(size, score_grad, keys, scratch.query_grad.row(0), scratch.query_grad.stride(),
-                              1);
-  }
-  for (int64_t i = 0; i < block.count(); ++i) {
-    T* out = target.at(block.batch, block.head, block.queries.begin + i);
-    const A* sum = scratch.query_grad.row(i);
-    for (int64_t j = 0; j < problem.width; ++j)
-      out[j * target.column] = static_cast<T>(sum[j] * problem.scale);
-  }
+  const Range keys = scratch.block.keys();
+  const auto result =
+      result_rows(target, block.batch, block.head, block.queries.begin, problem.width, scratch.query_grad);
+  weighted_product<Accumulate<T>>({block.count(), problem.width, keys.end - keys.begin},
+                                  {scratch.score_grad.row(0) + keys.begin, scratch.score_grad.stride(), 1},
+                                  {scratch.keys.data + keys.begin * scratch.keys.row, scratch.keys.row},
+                                  scratch.finite_keys, result.matrix(), false);
+  result.store(block.count());
 }
 
 template <class T>
@@ -117,37 +114,33 @@ void write_scores_grad(const QueryBlock& block, BackwardScratch<T>& scratch, int
   }
 }
 
+// Where the gradients of one key/value head are summed.
 template <class T>
-void add_block(const AttentionProblem<T>& problem, const QueryBlock& block, const HeadsView<const T>& grad,
-               BackwardScratch<T>& scratch, const Targets<T>& targets) {
-  using A = Accumulate<T>;
-  scratch.block.compute(block, scratch.keys_transposed);
-  scratch.finite_output_grad =
-      pack_rows(rows_view(grad, block.batch, block.head, block.queries, problem.value_width), A(1),
-                scratch.output_grad);
-  const Range columns = scratch.block.columns;
-  const int64_t width = columns.end - columns.begin;
-  if (targets.value.data) {
-    add_transposed({problem.value_width, width, block.count()}, scratch.output_grad,
-                   scratch.finite_output_grad, scratch.block.weights, columns.begin, scratch.value_grad);
-  }
-  if (!targets.needs_scores()) return;
-  compute_score_grad(problem, block, scratch);
-  if (targets.query.data) write_query_grad(problem, block, scratch, targets.query);
-  if (targets.scores.data) write_scores_grad(block, scratch, problem.keys, targets.scores);
-  if (targets.key.data) {
-    // The packed queries hold the scale already.
-    add_transposed({problem.width, width, block.count()}, scratch.block.queries, scratch.block.finite_queries,
-                   scratch.score_grad, columns.begin, scratch.key_grad);
-  }
-}
+struct HeadSums {
+  ResultRows<T> key;
+  ResultRows<T> value;
+};
 
 template <class T>
-void write_transposed(ScratchMatrix<Accumulate<T>>& sum, int64_t batch, int64_t head, Range keys,
-                      int64_t width, const HeadsView<T>& target) {
-  for (int64_t key = keys.begin; key < keys.end; ++key) {
-    T* out = target.at(batch, head, key);
-    for (int64_t j = 0; j < width; ++j) out[j * target.column] = static_cast<T>(sum.row(j)[key]);
+void add_block(const AttentionProblem<T>& problem, const QueryBlock& block, const HeadsView<const T>& grad,
+               BackwardScratch<T>& scratch, const Targets<T>& targets, const HeadSums<T>& sums) {
+  scratch.block.compute(block, scratch.keys_transposed);
+  const Range keys = scratch.block.keys();
+  const auto grad_rows = rows_view(grad, block.batch, block.head, block.queries, problem.value_width);
+  if (targets.value.data) {
+    add_transposed(scratch.block.weights, keys, block.count(),
+                   right_factor(grad_rows, scratch.packed_output_grad), problem.value_width,
+                   sums.value.matrix());
+  }
+  if (!targets.needs_scores()) return;
+  compute_score_grad(problem, block, left_factor(grad_rows, scratch.packed_output_grad), scratch);
+  if (targets.scores.data) write_scores_grad(block, scratch, problem.keys, targets.scores);
+  scale_score_grad(problem, block, scratch);
+  if (targets.query.data) write_query_grad(problem, block, scratch, targets.query);
+  if (targets.key.data) {
+    const auto query_rows = rows_view(problem.query, block.batch, block.head, block.queries, problem.width);
+    add_transposed(scratch.score_grad, keys, block.count(), right_factor(query_rows, scratch.packed_queries),
+                   problem.width, sums.key.matrix());
   }
 }
 
@@ -157,20 +150,25 @@ void backward_head(const AttentionProblem<T>& problem, int64_t batch, int64_t ke
   using A = Accumulate<T>;
   const Range all{0, problem.keys};
   const auto keys = rows_view(problem.key, batch, key_head, all, problem.width);
-  pack_transposed(keys, scratch.keys_transposed);
-  pack_transposed(rows_view(problem.value, batch, key_head, all, problem.value_width),
+  pack_transposed(keys, problem.scale, scratch.keys_transposed);
+  pack_transposed(rows_view(problem.value, batch, key_head, all, problem.value_width), A(1),
                   scratch.values_transposed);
-  if (targets.query.data) scratch.finite_keys = pack_rows(keys, A(1), scratch.keys);
-  if (targets.key.data) scratch.key_grad.clear(problem.width);
-  if (targets.value.data) scratch.value_grad.clear(problem.value_width);
+  if (targets.query.data) {
+    scratch.keys = right_factor(keys, scratch.packed_keys);
+    scratch.finite_keys =
+        all_finite<A>({scratch.keys.data, scratch.keys.row, 1}, problem.keys, problem.width);
+  }
+  const HeadSums<T> sums{
+      result_rows(targets.key, batch, key_head, 0, problem.width, scratch.key_grad),
+      result_rows(targets.value, batch, key_head, 0, problem.value_width, scratch.value_grad)};
+  if (targets.key.data) sums.key.clear(problem.keys);
+  if (targets.value.data) sums.value.clear(problem.keys);
   for (int64_t i = 0; i < problem.group() * problem.blocks(); ++i) {
     const int64_t head = key_head * problem.group() + i / problem.blocks();
-    add_block(problem, query_block(problem, batch, head, i % problem.blocks()), grad, scratch, targets);
+    add_block(problem, query_block(problem, batch, head, i % problem.blocks()), grad, scratch, targets, sums);
   }
-  if (targets.key.data) write_transposed(scratch.key_grad, batch, key_head, all, problem.width, targets.key);
-  if (targets.value.data) {
-    write_transposed(scratch.value_grad, batch, key_head, all, problem.value_width, targets.value);
-  }
+  if (targets.key.data) sums.key.store(problem.keys);
+  if (targets.value.data) sums.value.store(problem.keys);
 }
 
 }  // namespace

@@ -24,16 +24,11 @@ class ScratchMatrix {
       : stride_(scratch_stride(columns)),
         data_(new A[static_cast<size_t>(rows * stride_ + kColumnPadding)]) {}
 
-  A* row(int64_t i) { return data_.get() + i * stride_; }
+  A* row(int64_t i) const { return data_.get() + i * stride_; }
   int64_t stride() const { return stride_; }
-  void clear(int64_t rows) { std::fill_n(data_.get(), rows * stride_, A(0)); }
-  // As left factor, as its transpose, as right factor from a row on, and as result from a column on.
-  StridedMatrix<A> left(int64_t column = 0) const { return {data_.get() + column, stride_, 1}; }
-  StridedMatrix<A> transposed() const { return {data_.get(), 1, stride_}; }
-  RowMatrix<const A> right(int64_t i = 0, int64_t column = 0) const {
-    return {data_.get() + i * stride_ + column, stride_};
-  }
-  RowMatrix<A> result(int64_t column = 0) { return {data_.get() + column, stride_}; }
+  StridedMatrix<A> left() const { return {data_.get(), stride_, 1}; }
+  RowMatrix<const A> right() const { return {data_.get(), stride_}; }
+  RowMatrix<A> result() { return {data_.get(), stride_}; }
 
  private:
   int64_t stride_;
@@ -58,45 +53,140 @@ RowsView<T> rows_view(const HeadsView<const T>& view, int64_t batch, int64_t hea
 
 // By the bits of the exponent: integer arithmetic lets the compiler use vectors.
 template <class A>
-bool all_finite(const A* data, int64_t n) {
+bool all_finite(const A* data, int64_t n, int64_t step) {
   using Bits = std::conditional_t<sizeof(A) == 8, uint64_t, uint32_t>;
   constexpr Bits kExponent = std::bit_cast<Bits>(std::numeric_limits<A>::infinity());
   Bits spoilt = 0;
-  for (int64_t i = 0; i < n; ++i) {
-    spoilt |= (std::bit_cast<Bits>(data[i]) & kExponent) == kExponent ? Bits(1) : Bits(0);
+  const auto look = [&](A value) { spoilt |= (std::bit_cast<Bits>(value) & kExponent) == kExponent ? 1 : 0; };
+  if (step == 1) {
+    for (int64_t i = 0; i < n; ++i) look(data[i]);
+  } else {
+    for (int64_t i = 0; i < n; ++i) look(data[i * step]);
   }
   return spoilt == 0;
 }
 
-// Copies rows times `factor`, pads with zeros, and reports whether every number is finite.
-template <class T, class A>
-bool pack_rows(const RowsView<T>& from, A factor, ScratchMatrix<A>& to) {
+template <class A>
+bool all_finite(const StridedMatrix<A>& matrix, int64_t rows, int64_t columns) {
   bool finite = true;
-  for (int64_t i = 0; i < from.rows; ++i) {
-    const T* source = from.data + i * from.row;
-    A* target = to.row(i);
-    if (from.column == 1) {
-      for (int64_t j = 0; j < from.columns; ++j) target[j] = static_cast<A>(source[j]) * factor;
-    } else {
-      for (int64_t j = 0; j < from.columns; ++j) target[j] = static_cast<A>(source[j * from.column]) * factor;
-    }
-    std::fill(target + from.columns, target + padded_columns(from.columns), A(0));
-    finite = all_finite(target, from.columns) && finite;
+  for (int64_t i = 0; i < rows; ++i) {
+    finite = all_finite(matrix.data + i * matrix.row, columns, matrix.column) && finite;
   }
   return finite;
 }
 
+// Rows in the accumulation type, padded with zeros.
 template <class T, class A>
-void pack_transposed(const RowsView<T>& from, ScratchMatrix<A>& to) {
-  constexpr int64_t kTile = 16;
-  for (int64_t begin = 0; begin < from.rows; begin += kTile) {
-    const int64_t count = std::min(kTile, from.rows - begin);
-    const T* source = from.data + begin * from.row;
-    for (int64_t j = 0; j < from.columns; ++j) {
-      A* target = to.row(j) + begin;
-      for (int64_t i = 0; i < count; ++i) target[i] = static_cast<A>(source[i * from.row + j * from.column]);
-      std::fill(target + count, target + kTile, A(0));
+void pack_rows(const RowsView<T>& from, ScratchMatrix<A>& to) {
+  for (int64_t i = 0; i < from.rows; ++i) {
+    const T* source = from.data + i * from.row;
+    A* target = to.row(i);
+    if (from.column == 1) {
+      for (int64_t j = 0; j < from.columns; ++j) target[j] = static_cast<A>(source[j]);
+    } else {
+      for (int64_t j = 0; j < from.columns; ++j) target[j] = static_cast<A>(source[j * from.column]);
     }
+    std::fill(target + from.columns, target + padded_columns(from.columns), A(0));
+  }
+}
+
+// Rows as a left factor: in place where the type permits, else packed.
+template <class T, class A>
+StridedMatrix<A> left_factor(const RowsView<T>& rows, ScratchMatrix<A>& scratch) {
+  if constexpr (std::is_same_v<T, A>) {
+    return {rows.data, rows.row, rows.column};
+  } else {
+    pack_rows(rows, scratch);
+    return scratch.left();
+  }
+}
+
+// Rows as a right factor: in place where they also are whole paddings, else packed.
+template <class T, class A>
+RowMatrix<const A> right_factor(const RowsView<T>& rows, ScratchMatrix<A>& scratch) {
+  if constexpr (std::is_same_v<T, A>) {
+    if (rows.column == 1 && rows.columns % kColumnPadding == 0) return {rows.data, rows.row};
+  }
+  pack_rows(rows, scratch);
+  return scratch.right();
+}
+
+// Rows that a product writes: in place where type and padding permit, else in scratch until store() copies
+// them.
+template <class T>
+class ResultRows {
+ public:
+  using A = Accumulate<T>;
+
+  ResultRows(T* data, int64_t row, int64_t column, int64_t columns, ScratchMatrix<A>& scratch)
+      : data_(data), row_(row), column_(column), columns_(columns), scratch_(scratch) {}
+
+  RowMatrix<A> matrix() const {
+    if constexpr (std::is_same_v<T, A>) {
+      if (in_place()) return {data_, row_};
+    }
+    return scratch_.result();
+  }
+  void clear(int64_t rows) const {
+    const RowMatrix<A> result = matrix();
+    for (int64_t i = 0; i < rows; ++i) std::fill_n(result.data + i * result.row, columns_, A(0));
+  }
+  void store(int64_t rows) const {
+    if (in_place()) return;
+    for (int64_t i = 0; i < rows; ++i) {
+      for (int64_t j = 0; j < columns_; ++j)
+        data_[i * row_ + j * column_] = static_cast<T>(scratch_.row(i)[j]);
+    }
+  }
+
+ private:
+  bool in_place() const { return std::is_same_v<T, A> && column_ == 1 && columns_ % kColumnPadding == 0; }
+
+  T* data_;
+  int64_t row_;
+  int64_t column_;
+  int64_t columns_;
+  ScratchMatrix<A>& scratch_;
+};
+
+template <class T>
+ResultRows<T> result_rows(const HeadsView<T>& view, int64_t batch, int64_t head, int64_t first,
+                          int64_t columns, ScratchMatrix<Accumulate<T>>& scratch) {
+  return {view.at(batch, head, first), view.row, view.column, columns, scratch};
+}
+
+// A product whose left factor are weights or their gradients: where one is 0, its row of `right` does not
+// count.
+template <class A>
+void weighted_product(const ProductSize& size, const StridedMatrix<A>& weights,
+                      const RowMatrix<const A>& right, bool finite_right, const RowMatrix<A>& result,
+                      bool accumulate) {
+  if (finite_right) {
+    matrix_product(size, weights, right, result, accumulate);
+  } else {
+    matrix_product_without_zeros(size, weights, right, result, accumulate);
+  }
+}
+
+// Rows times `factor` as columns, in tiles that stay in the registers or the first-level cache.
+template <class T, class A>
+void pack_transposed(const RowsView<T>& from, A factor, ScratchMatrix<A>& to) {
+  constexpr int64_t kTile = 8;
+  int64_t begin = 0;
+  for (; begin + kTile <= from.rows; begin += kTile) {
+    const T* source = from.data + begin * from.row;
+    for (int64_t j = 0; j < from.columns; ++j, source += from.column) {
+      A tile[kTile];
+      for (int64_t i = 0; i < kTile; ++i) tile[i] = static_cast<A>(source[i * from.row]) * factor;
+      std::copy_n(tile, kTile, to.row(j) + begin);
+    }
+  }
+  for (int64_t j = 0; j < from.columns; ++j) {
+    const T* source = from.data + begin * from.row + j * from.column;
+    A* target = to.row(j) + begin;
+    for (int64_t i = begin; i < from.rows; ++i, source += from.row)
+      *target++ = static_cast<A>(*source) * factor;
+    std::fill(target, to.row(j) + padded_columns(from.rows), A(0));
   }
 }
 
@@ -121,23 +211,23 @@ class WeightBlock {
   using A = Accumulate<T>;
 
   explicit WeightBlock(const AttentionProblem<T>& problem)
-      : queries(problem.block_queries(), problem.width),
-        weights(problem.block_queries(), problem.keys),
+      : weights(problem.block_queries(), problem.keys),
         visible(static_cast<size_t>(problem.block_queries())),
-        problem_(problem) {}
+        problem_(problem),
+        packed_(problem.block_queries(), problem.width) {}
 
-  // Packs the block's queries (scaled), computes the scores against `keys` (packed, transposed), normalizes.
+  // Computes the scores against `keys` (packed, transposed, times the scale) and normalizes them.
   // `before` sees every row of scores and its range before it becomes weights.
   template <class Before>
   void compute(const QueryBlock& block, const ScratchMatrix<A>& keys, const Before& before) {
-    finite_queries =
-        pack_rows(rows_view(problem_.query, block.batch, block.head, block.queries, problem_.width),
-                  problem_.scale, queries);
+    queries = left_factor(rows_view(problem_.query, block.batch, block.head, block.queries, problem_.width),
+                          packed_);
     find_columns(block);
     const int64_t width = columns.end - columns.begin;
     if (width == 0) return;
-    matrix_product({block.count(), width, problem_.width}, queries.left(), keys.right(0, columns.begin),
-                   weights.result(columns.begin), false);
+    matrix_product({block.count(), width, problem_.width}, queries,
+                   {keys.right().data + columns.begin, keys.stride()},
+                   {weights.row(0) + columns.begin, weights.stride()}, false);
     for (int64_t i = 0; i < block.count(); ++i) normalize(block, i, before);
   }
 
@@ -152,11 +242,13 @@ class WeightBlock {
     std::fill(row + std::max(kept.end, columns.begin), row + columns.end, A(0));
   }
 
-  ScratchMatrix<A> queries;
   ScratchMatrix<A> weights;
+  StridedMatrix<A> queries{};
   std::vector<Range> visible;  // of each query
   Range columns;               // holds all of them; whole paddings
-  bool finite_queries = true;
+  Range keys() const {
+    return {columns.begin, std::max(columns.begin, std::min(columns.end, problem_.keys))};
+  }
 
  private:
   void find_columns(const QueryBlock& block) {
@@ -192,6 +284,7 @@ class WeightBlock {
   }
 
   const AttentionProblem<T>& problem_;
+  ScratchMatrix<A> packed_;
 };
 
 }  // namespace giantrabbit::ops::cpu

@@ -15,46 +15,42 @@ struct ForwardScratch {
   using A = Accumulate<T>;
   explicit ForwardScratch(const AttentionProblem<T>& problem)
       : keys(problem.width, problem.keys),
-        values(problem.keys, problem.value_width),
+        packed_values(problem.keys, problem.value_width),
         block(problem),
         output(problem.block_queries(), problem.value_width) {}
 
-  ScratchMatrix<A> keys;  // transposed
-  ScratchMatrix<A> values;
+  ScratchMatrix<A> keys;  // transposed, times the scale
+  ScratchMatrix<A> packed_values;
   WeightBlock<T> block;
   ScratchMatrix<A> output;
+  RowMatrix<const A> values{};
   bool finite_values = true;
 };
 
 template <class T>
-void pack_head(const AttentionProblem<T>& problem, int64_t batch, int64_t head, ForwardScratch<T>& scratch) {
-  using A = Accumulate<T>;
+void prepare_head(const AttentionProblem<T>& problem, int64_t batch, int64_t head,
+                  ForwardScratch<T>& scratch) {
   const Range all{0, problem.keys};
-  pack_transposed(rows_view(problem.key, batch, head, all, problem.width), scratch.keys);
-  scratch.finite_values =
-      pack_rows(rows_view(problem.value, batch, head, all, problem.value_width), A(1), scratch.values);
+  pack_transposed(rows_view(problem.key, batch, head, all, problem.width), problem.scale, scratch.keys);
+  scratch.values =
+      right_factor(rows_view(problem.value, batch, head, all, problem.value_width), scratch.packed_values);
+  scratch.finite_values = all_finite<Accumulate<T>>({scratch.values.data, scratch.values.row, 1},
+                                                    problem.keys, problem.value_width);
 }
 
 // Weights of the block times the values, in the result's dtype.
 template <class T>
 void write_output(const AttentionProblem<T>& problem, const QueryBlock& block, ForwardScratch<T>& scratch,
                   const HeadsView<T>& output) {
-  const Range columns{scratch.block.columns.begin, std::min(scratch.block.columns.end, problem.keys)};
-  const ProductSize size{block.count(), problem.value_width,
-                         std::max<int64_t>(0, columns.end - columns.begin)};
-  const auto weights = scratch.block.weights.left(columns.begin);
-  if (scratch.finite_values) {
-    matrix_product(size, weights, scratch.values.right(columns.begin), scratch.output.result(), false);
-  } else {
-    scratch.output.clear(block.count());
-    const StridedMatrix<Accumulate<T>> values{scratch.values.row(columns.begin), scratch.values.stride(), 1};
-    add_product_without_zeros(size, weights, values, scratch.output.row(0), scratch.output.stride(), 1);
-  }
-  for (int64_t i = 0; i < block.count(); ++i) {
-    T* target = output.at(block.batch, block.head, block.queries.begin + i);
-    const Accumulate<T>* source = scratch.output.row(i);
-    for (int64_t j = 0; j < problem.value_width; ++j) target[j * output.column] = static_cast<T>(source[j]);
-  }
+  const Range keys = scratch.block.keys();
+  const auto result =
+      result_rows(output, block.batch, block.head, block.queries.begin, problem.value_width, scratch.output);
+  weighted_product<Accumulate<T>>(
+      {block.count(), problem.value_width, keys.end - keys.begin},
+      {scratch.block.weights.row(0) + keys.begin, scratch.block.weights.stride(), 1},
+      {scratch.values.data + keys.begin * scratch.values.row, scratch.values.row}, scratch.finite_values,
+      result.matrix(), false);
+  result.store(block.count());
 }
 
 // The compressed rows of the heads of one key/value head.
@@ -130,7 +126,7 @@ void attention_forward(const AttentionCall& call, at::Tensor& output) {
     for (int64_t task = begin; task < end; ++task) {
       const int64_t batch = task / parts / problem.key_heads;
       const int64_t key_head = task / parts % problem.key_heads;
-      pack_head(problem, batch, key_head, scratch);
+      prepare_head(problem, batch, key_head, scratch);
       const int64_t part = task % parts;
       for (int64_t i = unit_blocks * part / parts; i < unit_blocks * (part + 1) / parts; ++i) {
         const int64_t head = key_head * problem.group() + i / problem.blocks();
@@ -153,7 +149,7 @@ SupportTensors attention_support(const AttentionCall& call, at::Tensor& output) 
     for (int64_t unit = begin; unit < end; ++unit) {
       const int64_t batch = unit / problem.key_heads;
       const int64_t key_head = unit % problem.key_heads;
-      pack_head(problem, batch, key_head, scratch);
+      prepare_head(problem, batch, key_head, scratch);
       for (int64_t i = 0; i < problem.group() * problem.blocks(); ++i) {
         const int64_t head = key_head * problem.group() + i / problem.blocks();
         const QueryBlock block = query_block(problem, batch, head, i % problem.blocks());

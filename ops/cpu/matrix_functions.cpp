@@ -60,31 +60,37 @@ void tile(const Operands<T>& of) {
   for (int i = 0; i < rows; ++i) {
 #pragma GCC unroll 8
     for (int j = 0; j < vectors; ++j) {
-      __builtin_memcpy(of.result.data + i * of.result.row + j * kCount, &sum[i][j], sizeof(Vec<T>));
+      // A copy first: the address of a sum itself would keep all sums in memory.
+      const Vec<T> total = sum[i][j];
+      __builtin_memcpy(of.result.data + i * of.result.row + j * kCount, &total, sizeof(total));
     }
   }
 }
 
-// The last rows of a panel, fewer than kTileRows.
+// A tile with a height known at run time, at most `rows`.
 template <class T, int rows, int vectors>
-void last_rows(int64_t left_over, const Operands<T>& of) {
+void some_rows(int64_t height, const Operands<T>& of) {
   if constexpr (rows > 0) {
-    if (left_over == rows) {
+    if (height == rows) {
       tile<T, rows, vectors>(of);
     } else {
-      last_rows<T, rows - 1, vectors>(left_over, of);
+      some_rows<T, rows - 1, vectors>(height, of);
     }
   }
 }
 
+// The last rows go into two tiles of similar height: they keep more sums in flight than a full and a tiny
+// one.
 template <class T, int vectors>
 void panel(int64_t rows, Operands<T> of) {
-  for (; rows >= kTileRows; rows -= kTileRows) {
-    tile<T, kTileRows, vectors>(of);
-    of.left.data += kTileRows * of.left.row;
-    of.result.data += kTileRows * of.result.row;
+  while (rows > 0) {
+    const bool in_halves = rows > kTileRows && rows < 2 * kTileRows;
+    const int64_t height = in_halves ? (rows + 1) / 2 : rows < kTileRows ? rows : kTileRows;
+    some_rows<T, kTileRows, vectors>(height, of);
+    of.left.data += height * of.left.row;
+    of.result.data += height * of.result.row;
+    rows -= height;
   }
-  last_rows<T, kTileRows - 1, vectors>(rows, of);
 }
 
 // The last columns of a block, fewer than kTileVectors vectors.

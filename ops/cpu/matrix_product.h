@@ -29,18 +29,18 @@ void matrix_product(ProductSize size, StridedMatrix<float> left, RowMatrix<const
 void matrix_product(ProductSize size, StridedMatrix<double> left, RowMatrix<const double> right,
                     RowMatrix<double> result, bool accumulate);
 
-// result(i, j) += sum_k left(i, k) right(k, j) over the k with left(i, k) != 0 only: a weight of exactly 0
-// keeps out what it multiplies, be it NaN or infinite. Slow; for inputs that have such values.
+// The same product over the k with left(i, k) != 0 only: a weight of exactly 0 keeps out what it multiplies,
+// be it NaN or infinite. Slow; for a right factor that has such values.
 template <class T>
-void add_product_without_zeros(ProductSize size, StridedMatrix<T> left, StridedMatrix<T> right, T* result,
-                               int64_t result_row, int64_t result_column) {
+void matrix_product_without_zeros(ProductSize size, StridedMatrix<T> left, RowMatrix<const T> right,
+                                  RowMatrix<T> result, bool accumulate) {
   for (int64_t i = 0; i < size.rows; ++i) {
+    T* out = result.data + i * result.row;
+    for (int64_t j = 0; j < size.columns && !accumulate; ++j) out[j] = T(0);
     for (int64_t k = 0; k < size.depth; ++k) {
       const T weight = left.data[i * left.row + k * left.column];
       if (weight == T(0)) continue;
-      for (int64_t j = 0; j < size.columns; ++j) {
-        result[i * result_row + j * result_column] += weight * right.data[k * right.row + j * right.column];
-      }
+      for (int64_t j = 0; j < size.columns; ++j) out[j] += weight * right.data[k * right.row + j];
     }
   }
 }
