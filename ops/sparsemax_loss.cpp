@@ -13,8 +13,8 @@
 namespace giantrabbit::ops {
 namespace {
 
-using Forward = at::Tensor(const at::Tensor&, const at::Tensor&);
-using Backward = at::Tensor(const at::Tensor&, const at::Tensor&, const at::Tensor&);
+using LossForward = at::Tensor(const at::Tensor&, const at::Tensor&);
+using LossBackward = at::Tensor(const at::Tensor&, const at::Tensor&, const at::Tensor&);
 
 at::Tensor loss_meta(const char* op, const at::Tensor& logits, const at::Tensor& target) {
   check_targets(op, logits, target);
@@ -29,7 +29,7 @@ at::Tensor entmax15_loss_meta(const at::Tensor& logits, const at::Tensor& target
   return loss_meta("entmax15_loss", logits, target);
 }
 
-at::Tensor backward_meta(const at::Tensor& grad, const at::Tensor& weights, const at::Tensor& target) {
+at::Tensor loss_backward_meta(const at::Tensor& grad, const at::Tensor& weights, const at::Tensor& target) {
   check_loss_backward(grad, weights, target);
   return at::empty_symint(weights.sym_sizes(), weights.options());
 }
@@ -37,18 +37,18 @@ at::Tensor backward_meta(const at::Tensor& grad, const at::Tensor& weights, cons
 }  // namespace
 
 at::Tensor sparsemax_loss(const at::Tensor& logits, const at::Tensor& target) {
-  static const auto op = find_operator<Forward>("giantrabbit::sparsemax_loss");
+  static const auto op = find_operator<LossForward>("giantrabbit::sparsemax_loss");
   return op.call(logits, target);
 }
 
 at::Tensor entmax15_loss(const at::Tensor& logits, const at::Tensor& target) {
-  static const auto op = find_operator<Forward>("giantrabbit::entmax15_loss");
+  static const auto op = find_operator<LossForward>("giantrabbit::entmax15_loss");
   return op.call(logits, target);
 }
 
 at::Tensor sparsemax_loss_backward(const at::Tensor& grad, const at::Tensor& weights,
                                    const at::Tensor& target) {
-  static const auto op = find_operator<Backward>("giantrabbit::_sparsemax_loss_backward");
+  static const auto op = find_operator<LossBackward>("giantrabbit::_sparsemax_loss_backward");
   return op.call(grad, weights, target);
 }
 
@@ -61,7 +61,7 @@ TORCH_LIBRARY_FRAGMENT(giantrabbit, library) {
 TORCH_LIBRARY_IMPL(giantrabbit, Meta, library) {
   library.impl("sparsemax_loss", TORCH_FN(sparsemax_loss_meta));
   library.impl("entmax15_loss", TORCH_FN(entmax15_loss_meta));
-  library.impl("_sparsemax_loss_backward", TORCH_FN(backward_meta));
+  library.impl("_sparsemax_loss_backward", TORCH_FN(loss_backward_meta));
 }
 
 }  // namespace giantrabbit::ops

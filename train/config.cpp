@@ -11,7 +11,7 @@ void TrainConfig::bind(model::OptionSet& options) {
   options.add("train.optimizer", &optimizer, "optimiser of the hidden matrices", {"muon", "adamw"});
   options.add("train.learning_rate", &learning_rate, "peak learning rate of AdamW");
   options.add("train.muon_learning_rate", &muon_learning_rate, "peak learning rate of Muon");
-  options.add("train.weight_decay", &weight_decay, "decay of matrices per unit of learning rate");
+  options.add("train.weight_decay", &weight_decay, "decay of the hidden matrices per unit of learning rate");
   options.add("train.warmup_steps", &warmup_steps, "updates of linear warm-up");
   options.add("train.schedule", &schedule, "decay behind the warm-up", {"linear", "cosine"});
   options.add("train.final_fraction", &final_fraction, "share of the peak learning rate at the end", {0, 1});

@@ -19,7 +19,7 @@ struct TrainConfig {
   std::string optimizer = "muon";    // muon | adamw: for the hidden matrices; the rest always uses AdamW
   double learning_rate = 3e-3;       // AdamW
   double muon_learning_rate = 5e-3;  // Muon
-  double weight_decay = 0.05;        // of matrices; never of norms
+  double weight_decay = 0.05;        // of the hidden matrices; never of embeddings and norms
   int64_t warmup_steps = 200;
   std::string schedule = "linear";  // linear | cosine decay from the end of the warm-up to the end of the run
   double final_fraction = 0.01;     // of the learning rate, reached at the end

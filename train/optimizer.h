@@ -1,5 +1,5 @@
-// Which parameter gets which update: Muon (or AdamW) for the hidden matrices, AdamW for embeddings (all other
-// matrices) and norms, the latter without weight decay; gradient clipping by global norm in front.
+// Which parameter gets which update: Muon (or AdamW) for the hidden matrices, AdamW, without weight decay,
+// for embeddings and norms; gradient clipping by global norm in front.
 #pragma once
 
 #include <optional>

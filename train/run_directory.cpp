@@ -8,6 +8,7 @@
 #include "eval/config_file.h"
 #include "eval/machine.h"
 #include "model/safetensors.h"
+#include "train/build_commit.h"
 
 namespace giantrabbit::train {
 namespace {
@@ -70,7 +71,7 @@ void RunDirectory::write_result(const model::GiantRabbit& network, const Counter
                                           {"cpu", machine.cpu},
                                           {"threads", machine.threads},
                                           {"library", machine.library},
-                                          {"commit", GR_COMMIT}};
+                                          {"commit", build_commit()}};
   data::write_file_atomically(path_ / "summary.json", summary.dump(2) + "\n");
 }
 
