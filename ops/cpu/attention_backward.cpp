@@ -53,7 +53,7 @@ struct BackwardScratch {
 template <class A>
 void add_transposed(const ScratchMatrix<A>& left, Range keys, int64_t queries, const RowMatrix<const A>& rows,
                     int64_t columns, const RowMatrix<A>& result) {
-  const bool finite = all_finite<A>({rows.data, rows.row, 1}, queries, columns);
+  const bool finite = all_finite(rows, queries, columns);
   weighted_product<A>({keys.end - keys.begin, columns, queries}, {left.row(0) + keys.begin, 1, left.stride()},
                       rows, finite, {result.data + keys.begin * result.row, result.row}, true);
 }
@@ -155,8 +155,7 @@ void backward_head(const AttentionProblem<T>& problem, int64_t batch, int64_t ke
                   scratch.values_transposed);
   if (targets.query.data) {
     scratch.keys = right_factor(keys, scratch.packed_keys);
-    scratch.finite_keys =
-        all_finite<A>({scratch.keys.data, scratch.keys.row, 1}, problem.keys, problem.width);
+    scratch.finite_keys = all_finite(scratch.keys, problem.keys, problem.width);
   }
   const HeadSums<T> sums{
       result_rows(targets.key, batch, key_head, 0, problem.width, scratch.key_grad),

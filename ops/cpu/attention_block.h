@@ -5,7 +5,6 @@
 #pragma once
 
 #include <algorithm>
-#include <bit>
 #include <limits>
 #include <memory>
 #include <vector>
@@ -49,30 +48,6 @@ template <class T>
 RowsView<T> rows_view(const HeadsView<const T>& view, int64_t batch, int64_t head, Range rows,
                       int64_t columns) {
   return {view.at(batch, head, rows.begin), view.row, view.column, rows.end - rows.begin, columns};
-}
-
-// By the bits of the exponent: integer arithmetic lets the compiler use vectors.
-template <class A>
-bool all_finite(const A* data, int64_t n, int64_t step) {
-  using Bits = std::conditional_t<sizeof(A) == 8, uint64_t, uint32_t>;
-  constexpr Bits kExponent = std::bit_cast<Bits>(std::numeric_limits<A>::infinity());
-  Bits spoilt = 0;
-  const auto look = [&](A value) { spoilt |= (std::bit_cast<Bits>(value) & kExponent) == kExponent ? 1 : 0; };
-  if (step == 1) {
-    for (int64_t i = 0; i < n; ++i) look(data[i]);
-  } else {
-    for (int64_t i = 0; i < n; ++i) look(data[i * step]);
-  }
-  return spoilt == 0;
-}
-
-template <class A>
-bool all_finite(const StridedMatrix<A>& matrix, int64_t rows, int64_t columns) {
-  bool finite = true;
-  for (int64_t i = 0; i < rows; ++i) {
-    finite = all_finite(matrix.data + i * matrix.row, columns, matrix.column) && finite;
-  }
-  return finite;
 }
 
 // Rows in the accumulation type, padded with zeros.

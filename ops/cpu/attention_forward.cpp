@@ -34,8 +34,7 @@ void prepare_head(const AttentionProblem<T>& problem, int64_t batch, int64_t hea
   pack_transposed(rows_view(problem.key, batch, head, all, problem.width), problem.scale, scratch.keys);
   scratch.values =
       right_factor(rows_view(problem.value, batch, head, all, problem.value_width), scratch.packed_values);
-  scratch.finite_values = all_finite<Accumulate<T>>({scratch.values.data, scratch.values.row, 1},
-                                                    problem.keys, problem.value_width);
+  scratch.finite_values = all_finite(scratch.values, problem.keys, problem.value_width);
 }
 
 // Weights of the block times the values, in the result's dtype.

@@ -43,16 +43,20 @@ MaskRules::MaskRules(const AttentionCall& call)
           std::min(call.mask.window.value_or(call.keys() + call.queries()), call.keys() + call.queries())),
       block_rows_(call.mask.block_rows),
       block_columns_(std::min(call.mask.block_columns, std::max<int64_t>(call.keys(), 1))) {
+  auto& [lengths, offsets, indices] = tensors_;
   if (call.mask.key_lengths) {
-    key_lengths_ = call.mask.key_lengths->contiguous();
-    check_key_lengths(key_lengths_, keys_);
+    lengths = call.mask.key_lengths->contiguous();
+    check_key_lengths(lengths, keys_);
+    key_lengths_ = lengths.const_data_ptr<int64_t>();
   }
   if (call.mask.row_offsets) {
-    row_offsets_ = call.mask.row_offsets->contiguous();
-    key_indices_ = call.mask.key_indices->contiguous();
-    check_lists(row_offsets_, key_indices_, (keys_ + block_columns_ - 1) / block_columns_);
-    if (row_offsets_.dim() >= 2) batch_stride_ = row_offsets_.stride(0);
-    if (row_offsets_.dim() == 3) head_stride_ = row_offsets_.stride(1);
+    offsets = call.mask.row_offsets->contiguous();
+    indices = call.mask.key_indices->contiguous();
+    check_lists(offsets, indices, (keys_ + block_columns_ - 1) / block_columns_);
+    row_offsets_ = offsets.const_data_ptr<int64_t>();
+    key_indices_ = indices.const_data_ptr<int64_t>();
+    if (offsets.dim() >= 2) batch_stride_ = offsets.stride(0);
+    if (offsets.dim() == 3) head_stride_ = offsets.stride(1);
   }
 }
 
@@ -60,8 +64,7 @@ Range MaskRules::range(int64_t batch, int64_t query) const {
   const int64_t diagonal = query + keys_ - queries_;
   Range visible{std::max<int64_t>(0, diagonal - window_ + 1), std::min(keys_, diagonal + window_)};
   if (causal_) visible.end = std::min(visible.end, diagonal + 1);
-  if (key_lengths_.defined())
-    visible.end = std::min(visible.end, key_lengths_.const_data_ptr<int64_t>()[batch]);
+  if (key_lengths_ != nullptr) visible.end = std::min(visible.end, key_lengths_[batch]);
   if (visible.empty()) return {0, 0};
   return visible;
 }

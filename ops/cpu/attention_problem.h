@@ -47,20 +47,18 @@ class MaskRules {
 
   // The keys between the first and the last that query `i` of a head may see by every rule but the lists.
   Range range(int64_t batch, int64_t query) const;
-  bool has_lists() const { return row_offsets_.defined(); }
+  bool has_lists() const { return row_offsets_ != nullptr; }
   // Writes `hidden` over the scores inside `visible` of keys that are not listed; narrows the range to the
   // rest.
   template <class T>
   Range hide_unlisted(int64_t batch, int64_t head, int64_t query, Range visible, T* scores, T hidden) const {
     const int64_t row = query / block_rows_;
-    const int64_t* offset =
-        row_offsets_.const_data_ptr<int64_t>() + batch * batch_stride_ + head * head_stride_ + row;
-    const int64_t* index = key_indices_.const_data_ptr<int64_t>();
+    const int64_t* offset = row_offsets_ + batch * batch_stride_ + head * head_stride_ + row;
     Range kept{visible.end, visible.begin};
     int64_t done = visible.begin;
     for (int64_t entry = offset[0]; entry < offset[1]; ++entry) {
-      const int64_t begin = std::max(index[entry] * block_columns_, visible.begin);
-      const int64_t end = std::min((index[entry] + 1) * block_columns_, visible.end);
+      const int64_t begin = std::max(key_indices_[entry] * block_columns_, visible.begin);
+      const int64_t end = std::min((key_indices_[entry] + 1) * block_columns_, visible.end);
       if (begin >= end) continue;
       std::fill(scores + done, scores + begin, hidden);
       kept.begin = std::min(kept.begin, begin);
@@ -77,9 +75,10 @@ class MaskRules {
   int64_t keys_;
   bool causal_;
   int64_t window_;
-  at::Tensor key_lengths_;
-  at::Tensor row_offsets_;
-  at::Tensor key_indices_;
+  std::array<at::Tensor, 3> tensors_;  // own what the pointers point to
+  const int64_t* key_lengths_ = nullptr;
+  const int64_t* row_offsets_ = nullptr;
+  const int64_t* key_indices_ = nullptr;
   int64_t block_rows_;
   int64_t block_columns_;
   int64_t batch_stride_ = 0;

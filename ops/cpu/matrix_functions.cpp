@@ -127,8 +127,31 @@ void product(ProductSize size, StridedMatrix<T> left, RowMatrix<const T> right, 
   } while (begin < size.depth);
 }
 
+// 0 times anything finite is 0; the sum of the products is NaN if there is one number that is not.
+template <class T>
+bool finite(RowMatrix<const T> matrix, int64_t rows, int64_t columns) {
+  constexpr int64_t kCount = Lanes<T>::count;
+  Vec<T> even{};
+  Vec<T> odd{};
+  for (int64_t i = 0; i < rows; ++i) {
+    const T* row = matrix.data + i * matrix.row;
+    int64_t j = 0;
+    for (; j + 2 * kCount <= columns; j += 2 * kCount) {
+      even += load(row + j) * T(0);
+      odd += load(row + j + kCount) * T(0);
+    }
+    for (; j < columns; j += kCount) {
+      even += (j + kCount <= columns ? load(row + j) : load_part(row + j, columns - j, T(0))) * T(0);
+    }
+  }
+  even += odd;
+  bool all = true;
+  for (int64_t lane = 0; lane < kCount; ++lane) all = all && even[lane] == T(0);
+  return all;
+}
+
 }  // namespace
 
-const MatrixFunctions matrix_functions = {product<float>, product<double>};
+const MatrixFunctions matrix_functions = {product<float>, product<double>, finite<float>, finite<double>};
 
 }  // namespace giantrabbit::ops::cpu::GR_CAPABILITY

@@ -30,4 +30,12 @@ void matrix_product(ProductSize size, StridedMatrix<double> left, RowMatrix<cons
   chosen_functions().product_double(size, left, right, result, accumulate);
 }
 
+bool all_finite(RowMatrix<const float> matrix, int64_t rows, int64_t columns) {
+  return chosen_functions().finite_float(matrix, rows, columns);
+}
+
+bool all_finite(RowMatrix<const double> matrix, int64_t rows, int64_t columns) {
+  return chosen_functions().finite_double(matrix, rows, columns);
+}
+
 }  // namespace giantrabbit::ops::cpu

@@ -29,6 +29,10 @@ void matrix_product(ProductSize size, StridedMatrix<float> left, RowMatrix<const
 void matrix_product(ProductSize size, StridedMatrix<double> left, RowMatrix<const double> right,
                     RowMatrix<double> result, bool accumulate);
 
+// Whether every number is finite.
+bool all_finite(RowMatrix<const float> matrix, int64_t rows, int64_t columns);
+bool all_finite(RowMatrix<const double> matrix, int64_t rows, int64_t columns);
+
 // The same product over the k with left(i, k) != 0 only: a weight of exactly 0 keeps out what it multiplies,
 // be it NaN or infinite. Slow; for a right factor that has such values.
 template <class T>
