@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include <ATen/cpu/Utils.h>
 #include <c10/util/Exception.h>
 
 namespace giantrabbit::ops::cpu {
@@ -17,7 +18,8 @@ Capability choose() {
     return capability_name(capability) == wanted;
   });
   TORCH_CHECK(found != available.end(),
-              "GR_CPU_CAPABILITY: expected default, avx2 or avx512 and no more than this ", "machine has (",
+              "GR_CPU_CAPABILITY: expected default, avx2, avx512, avx512vnni or amx and no more than this "
+              "machine has (",
               capability_name(available.back()), "), got '", wanted, "'");
   return *found;
 }
@@ -26,6 +28,10 @@ Capability choose() {
 
 std::string_view capability_name(Capability capability) {
   switch (capability) {
+    case Capability::amx:
+      return "amx";
+    case Capability::avx512vnni:
+      return "avx512vnni";
     case Capability::avx512:
       return "avx512";
     case Capability::avx2:
@@ -38,11 +44,19 @@ std::string_view capability_name(Capability capability) {
 std::vector<Capability> machine_capabilities() {
   std::vector<Capability> available = {Capability::baseline};
 #if defined(__x86_64__)
-  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  if (avx2) available.push_back(Capability::avx2);
-  if (avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw")) {
-    available.push_back(Capability::avx512);
+  // Each set holds the one before it.
+  if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return available;
+  available.push_back(Capability::avx2);
+  if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512dq") ||
+      !__builtin_cpu_supports("avx512vl") || !__builtin_cpu_supports("avx512bw")) {
+    return available;
+  }
+  available.push_back(Capability::avx512);
+  if (!__builtin_cpu_supports("avx512vnni")) return available;
+  available.push_back(Capability::avx512vnni);
+  // The operating system hands out the tile registers on request only.
+  if (__builtin_cpu_supports("amx-tile") && __builtin_cpu_supports("amx-int8") && at::cpu::init_amx()) {
+    available.push_back(Capability::amx);
   }
 #endif
   return available;

@@ -9,7 +9,7 @@ namespace {
 const MatrixFunctions& chosen_functions() {
 #if defined(__x86_64__)
   static const MatrixFunctions& functions =
-      chosen_capability() == Capability::avx512 ? avx512::matrix_functions
+      chosen_capability() >= Capability::avx512 ? avx512::matrix_functions
       : chosen_capability() == Capability::avx2 ? avx2::matrix_functions
                                                 : baseline::matrix_functions;
   return functions;

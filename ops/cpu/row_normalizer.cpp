@@ -13,7 +13,7 @@ const RowFunctions& chosen_functions() {
 
 const RowFunctions& row_functions(Capability capability) {
 #if defined(__x86_64__)
-  if (capability == Capability::avx512) return avx512::row_functions;
+  if (capability >= Capability::avx512) return avx512::row_functions;
   if (capability == Capability::avx2) return avx2::row_functions;
 #endif
   static_cast<void>(capability);
