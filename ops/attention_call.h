@@ -34,7 +34,11 @@ struct AttentionCall {
 
 // Gradients of query, key, value and bias; those not asked for are undefined.
 using AttentionGradients = std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor>;
-using SupportTensors = std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor>;
+// Output, row_offsets, key_indices, weights and counters of AttentionSupport.
+using SupportTensors = std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor>;
+// The result and what backward may use instead of computing it again: nothing, or the tensors of a kernel's
+// own choice (cpu/exact/forward.h).
+using AttentionForTraining = std::tuple<at::Tensor, std::vector<at::Tensor>>;
 using NeededGradients = std::array<bool, 4>;
 
 // Shapes, dtypes and devices, everything that can be judged without reading a tensor. `name` is the
@@ -47,8 +51,9 @@ at::Tensor empty_like_heads(const at::Tensor& like, at::IntArrayRef sizes);
 // Through the dispatcher, below whatever keys are excluded.
 at::Tensor call_attention(const AttentionCall& call);
 SupportTensors call_attention_support(const AttentionCall& call);
+AttentionForTraining call_attention_forward(const AttentionCall& call);
 AttentionGradients call_attention_backward(const at::Tensor& grad, const AttentionCall& call,
-                                           NeededGradients needed);
+                                           at::TensorList saved, NeededGradients needed);
 
 // The dispatcher hands a kernel the schema's arguments one by one; `Before` stands in front of them (the
 // gradient) and `After` behind them (the gradients asked for).
@@ -88,6 +93,7 @@ struct OperatorArguments<std::tuple<Before...>, std::tuple<After...>> {
 };
 
 using ForwardArguments = OperatorArguments<std::tuple<>, std::tuple<>>;
-using BackwardArguments = OperatorArguments<std::tuple<const at::Tensor&>, std::tuple<NeededGradients>>;
+using BackwardArguments =
+    OperatorArguments<std::tuple<const at::Tensor&>, std::tuple<at::TensorList, NeededGradients>>;
 
 }  // namespace giantrabbit::ops

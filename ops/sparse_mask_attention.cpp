@@ -28,8 +28,11 @@ SupportTensors attention_support_meta(const AttentionCall&) {
       "depend on the values");
 }
 
+// The support's size depends on the values: a traced graph keeps none and backward computes it again.
+AttentionForTraining attention_forward_meta(const AttentionCall& call) { return {attention_meta(call), {}}; }
+
 AttentionGradients attention_backward_meta(const at::Tensor& grad, const AttentionCall& call,
-                                           NeededGradients needed) {
+                                           at::TensorList /*saved*/, NeededGradients needed) {
   check_attention_call("sparse_mask_attention", call);
   TORCH_CHECK(grad.dim() == 4 && grad.size(3) == call.value_width() && grad.size(2) == call.queries(),
               "sparse_mask_attention: the gradient needs the shape of the result, got ", grad.sizes());
@@ -56,11 +59,17 @@ SupportTensors call_attention_support(const AttentionCall& call) {
   return ForwardArguments::call(handle, call);
 }
 
+AttentionForTraining call_attention_forward(const AttentionCall& call) {
+  static const auto handle = find_operator<ForwardArguments::Signature<AttentionForTraining>>(
+      "giantrabbit::_sparse_mask_attention_forward");
+  return ForwardArguments::call(handle, call);
+}
+
 AttentionGradients call_attention_backward(const at::Tensor& grad, const AttentionCall& call,
-                                           NeededGradients needed) {
+                                           at::TensorList saved, NeededGradients needed) {
   static const auto handle = find_operator<BackwardArguments::Signature<AttentionGradients>>(
       "giantrabbit::_sparse_mask_attention_backward");
-  return BackwardArguments::call(handle, grad, call, needed);
+  return BackwardArguments::call(handle, grad, call, saved, needed);
 }
 
 at::Tensor sparse_mask_attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
@@ -72,9 +81,9 @@ at::Tensor sparse_mask_attention(const at::Tensor& query, const at::Tensor& key,
 AttentionSupport sparse_mask_attention_support(const at::Tensor& query, const at::Tensor& key,
                                                const at::Tensor& value, const SparseMask& mask,
                                                Normalizer normalizer, std::optional<double> scale) {
-  auto [output, row_offsets, key_indices, weights] =
+  auto [output, row_offsets, key_indices, weights, counters] =
       call_attention_support({query, key, value, std::nullopt, normalizer, scale, mask});
-  return {output, row_offsets, key_indices, weights};
+  return {output, row_offsets, key_indices, weights, counters};
 }
 
 TORCH_LIBRARY_FRAGMENT(giantrabbit, library) {
@@ -82,14 +91,16 @@ TORCH_LIBRARY_FRAGMENT(giantrabbit, library) {
   const auto define = [&](const std::string& schema) { library.def(schema.c_str()); };
   define("sparse_mask_attention(" + arguments + ") -> Tensor");
   define("sparse_mask_attention_support(" + arguments +
-         ") -> (Tensor output, Tensor row_offsets, Tensor key_indices, Tensor weights)");
+         ") -> (Tensor output, Tensor row_offsets, Tensor key_indices, Tensor weights, Tensor counters)");
+  define("_sparse_mask_attention_forward(" + arguments + ") -> (Tensor, Tensor[])");
   define("_sparse_mask_attention_backward(Tensor grad, " + arguments +
-         ", bool[4] needed) -> (Tensor, Tensor, Tensor, Tensor)");
+         ", Tensor[] saved, bool[4] needed) -> (Tensor, Tensor, Tensor, Tensor)");
 }
 
 TORCH_LIBRARY_IMPL(giantrabbit, Meta, library) {
   library.impl("sparse_mask_attention", TORCH_FN(ForwardArguments::kernel<attention_meta>));
   library.impl("sparse_mask_attention_support", TORCH_FN(ForwardArguments::kernel<attention_support_meta>));
+  library.impl("_sparse_mask_attention_forward", TORCH_FN(ForwardArguments::kernel<attention_forward_meta>));
   library.impl("_sparse_mask_attention_backward",
                TORCH_FN(BackwardArguments::kernel<attention_backward_meta>));
 }

@@ -36,6 +36,9 @@ struct AttentionSupport {
   at::Tensor row_offsets;  // [B*H*M + 1] int64
   at::Tensor key_indices;  // [nonzeros] int64
   at::Tensor weights;      // [nonzeros] in the accumulation dtype (fp32, or fp64 for double input)
+  // [B, H, 6] int64, pairs of query and key: scored in low precision, scored again in fp32, with a weight,
+  // never looked at, scored by the dense path; last, the bytes of codes, keys and values read.
+  at::Tensor counters;
 };
 AttentionSupport sparse_mask_attention_support(const at::Tensor& query, const at::Tensor& key,
                                                const at::Tensor& value, const SparseMask& mask,

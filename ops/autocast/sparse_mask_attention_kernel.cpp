@@ -28,9 +28,9 @@ SupportTensors attention_support_autocast(const AttentionCall& call) {
 
 // In the graph the inputs are cast already.
 AttentionGradients attention_backward_autocast(const at::Tensor& grad, const AttentionCall& call,
-                                               NeededGradients needed) {
+                                               at::TensorList saved, NeededGradients needed) {
   c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::DispatchKey::AutocastCPU);
-  return call_attention_backward(grad, call, needed);
+  return call_attention_backward(grad, call, saved, needed);
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // Gradient of sparse_mask_attention: in, the call; out, its result with a backward node. Saved are the inputs
-// and nothing else: backward recomputes the weights block by block. Only the gradients that are needed are
-// computed. A second derivative throws: the backward operator's own gradient is not implemented.
+// and the sparse support, if the kernel found one: nothing of size queries x keys; without it backward
+// recomputes the weights block by block. Only the gradients that are needed are computed. A second derivative
+// throws: the backward operator's own gradient is not implemented.
 #include <ATen/Functions.h>
 #include <torch/csrc/autograd/custom_function.h>
 
@@ -13,11 +14,18 @@ using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
 // What a call holds besides the four differentiable tensors, in IValues between forward and backward.
-void save_call(AutogradContext* context, const AttentionCall& call) {
+void save_call(AutogradContext* context, const AttentionCall& call, const std::vector<at::Tensor>& support) {
   const SparseMask& mask = call.mask;
   const auto tensor = [](const std::optional<at::Tensor>& value) { return value.value_or(at::Tensor()); };
-  context->save_for_backward({call.query, call.key, call.value, tensor(call.bias), tensor(mask.key_lengths),
-                              tensor(mask.row_offsets), tensor(mask.key_indices)});
+  variable_list saved{call.query,
+                      call.key,
+                      call.value,
+                      tensor(call.bias),
+                      tensor(mask.key_lengths),
+                      tensor(mask.row_offsets),
+                      tensor(mask.key_indices)};
+  saved.insert(saved.end(), support.begin(), support.end());
+  context->save_for_backward(std::move(saved));
   context->saved_data["normalizer"] = static_cast<int64_t>(call.normalizer);
   context->saved_data["scale"] = call.scale;
   context->saved_data["causal"] = mask.causal;
@@ -26,8 +34,9 @@ void save_call(AutogradContext* context, const AttentionCall& call) {
   context->saved_data["block_columns"] = mask.block_columns;
 }
 
-AttentionCall saved_call(AutogradContext* context) {
-  const variable_list saved = context->get_saved_variables();
+constexpr size_t kCallTensors = 7;  // the saved support follows them
+
+AttentionCall saved_call(AutogradContext* context, const variable_list& saved) {
   const auto optional = [](const at::Tensor& value) {
     return value.defined() ? std::optional<at::Tensor>(value) : std::nullopt;
   };
@@ -56,20 +65,23 @@ struct SparseMaskAttention : torch::autograd::Function<SparseMaskAttention> {
     call.key = key;
     call.value = value;
     call.bias = bias;
-    save_call(context, call);
     context->set_materialize_grads(false);
-    return call_attention(call);
+    auto [result, support] = call_attention_forward(call);
+    save_call(context, call, support);
+    return result;
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& grads) {
     variable_list gradients(5);
     if (!grads[0].defined()) return gradients;
-    const AttentionCall call = saved_call(context);
+    const variable_list saved = context->get_saved_variables();
+    const AttentionCall call = saved_call(context, saved);
+    const at::TensorList support = at::TensorList(saved).slice(kCallTensors);
     NeededGradients needed{};
     for (size_t input = 0; input < 3; ++input) needed[input] = context->needs_input_grad(input);
     needed[3] = call.bias.has_value() && context->needs_input_grad(3);
     std::tie(gradients[0], gradients[1], gradients[2], gradients[3]) =
-        call_attention_backward(grads[0], call, needed);
+        call_attention_backward(grads[0], call, support, needed);
     return gradients;
   }
 };
@@ -78,14 +90,14 @@ struct OnceDifferentiable : torch::autograd::Function<OnceDifferentiable> {
   static variable_list forward(AutogradContext* context, const at::Tensor& grad, const at::Tensor& query,
                                const at::Tensor& key, const at::Tensor& value,
                                const std::optional<at::Tensor>& bias, AttentionCall call,
-                               NeededGradients needed) {
+                               std::vector<at::Tensor> saved, NeededGradients needed) {
     at::AutoDispatchBelowADInplaceOrView below;
     call.query = query;
     call.key = key;
     call.value = value;
     call.bias = bias;
     context->set_materialize_grads(false);
-    auto [query_grad, key_grad, value_grad, bias_grad] = call_attention_backward(grad, call, needed);
+    auto [query_grad, key_grad, value_grad, bias_grad] = call_attention_backward(grad, call, saved, needed);
     variable_list gradients = {query_grad, key_grad, value_grad, bias_grad};
     for (at::Tensor& gradient : gradients) {  // a node cannot have an undefined output
       if (!gradient.defined()) gradient = at::empty({0}, grad.options());
@@ -113,17 +125,22 @@ at::Tensor attention_autograd(const AttentionCall& call) {
 }
 
 AttentionGradients attention_backward_autograd(const at::Tensor& grad, const AttentionCall& call,
-                                               NeededGradients needed) {
+                                               at::TensorList saved, NeededGradients needed) {
   if (at::GradMode::is_enabled() && (grad.requires_grad() || wants_gradient(call))) {
-    variable_list gradients =
-        OnceDifferentiable::apply(grad, call.query, call.key, call.value, call.bias, call, needed);
+    variable_list gradients = OnceDifferentiable::apply(grad, call.query, call.key, call.value, call.bias,
+                                                        call, saved.vec(), needed);
     for (size_t i = 0; i < gradients.size(); ++i) {
       if (!needed[i]) gradients[i] = at::Tensor();
     }
     return {gradients[0], gradients[1], gradients[2], gradients[3]};
   }
   at::AutoDispatchBelowADInplaceOrView below;
-  return call_attention_backward(grad, call, needed);
+  return call_attention_backward(grad, call, saved, needed);
+}
+
+AttentionForTraining attention_forward_autograd(const AttentionCall& call) {
+  at::AutoDispatchBelowADInplaceOrView below;
+  return call_attention_forward(call);
 }
 
 SupportTensors attention_support_autograd(const AttentionCall& call) {
@@ -137,6 +154,8 @@ TORCH_LIBRARY_IMPL(giantrabbit, Autograd, library) {
   library.impl("sparse_mask_attention", TORCH_FN(ForwardArguments::kernel<attention_autograd>));
   library.impl("sparse_mask_attention_support",
                TORCH_FN(ForwardArguments::kernel<attention_support_autograd>));
+  library.impl("_sparse_mask_attention_forward",
+               TORCH_FN(ForwardArguments::kernel<attention_forward_autograd>));
   library.impl("_sparse_mask_attention_backward",
                TORCH_FN(BackwardArguments::kernel<attention_backward_autograd>));
 }

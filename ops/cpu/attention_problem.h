@@ -67,6 +67,8 @@ class MaskRules {
     std::fill(scores + done, scores + visible.end, hidden);
     return kept;
   }
+  // One bit per key of a query's list, `count` words; all others clear.
+  void mark_listed(int64_t batch, int64_t head, int64_t query, uint64_t* words, int64_t count) const;
   // Few keys per row: smaller blocks of queries waste less on pairs that no query of the block may see.
   bool narrow() const { return causal_ || window_ < keys_; }
 

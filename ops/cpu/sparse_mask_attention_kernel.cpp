@@ -7,6 +7,7 @@
 
 #include "ops/attention_call.h"
 #include "ops/cpu/attention_kernels.h"
+#include "ops/cpu/exact/forward.h"
 
 namespace giantrabbit::ops {
 namespace {
@@ -20,19 +21,41 @@ at::Tensor checked_output(const char* name, const AttentionCall& call) {
 
 at::Tensor attention_cpu(const AttentionCall& call) {
   at::Tensor output = checked_output(kName, call);
+  if (cpu::exact_applies(call)) {
+    cpu::exact_forward(call, output, /*keep_support=*/false);
+    return output;
+  }
   AT_DISPATCH_FLOATING_TYPES_AND2(at::kBFloat16, at::kHalf, call.query.scalar_type(), kName,
                                   [&] { cpu::attention_forward<scalar_t>(call, output); });
   return output;
 }
 
+AttentionForTraining attention_forward_cpu(const AttentionCall& call) {
+  if (!cpu::exact_applies(call)) return {attention_cpu(call), {}};
+  at::Tensor output = checked_output(kName, call);
+  const cpu::SparseSupport support = cpu::exact_forward(call, output, /*keep_support=*/true);
+  return {output, {support.row_offsets, support.key_indices, support.weights, support.dense_blocks}};
+}
+
+// Wide blocks keep no support: where there is one, the dense path collects everything.
 SupportTensors attention_support_cpu(const AttentionCall& call) {
   at::Tensor output = checked_output("sparse_mask_attention_support", call);
-  return AT_DISPATCH_FLOATING_TYPES_AND2(at::kBFloat16, at::kHalf, call.query.scalar_type(), kName,
-                                         [&] { return cpu::attention_support<scalar_t>(call, output); });
+  at::Tensor counters;
+  if (cpu::exact_applies(call)) {
+    const cpu::SparseSupport support = cpu::exact_forward(call, output, /*keep_support=*/true);
+    if (!support.dense_blocks.any().item<bool>()) {
+      return {output, support.row_offsets, support.key_indices.to(at::kLong), support.weights,
+              support.counters};
+    }
+    counters = support.counters;
+  }
+  return AT_DISPATCH_FLOATING_TYPES_AND2(at::kBFloat16, at::kHalf, call.query.scalar_type(), kName, [&] {
+    return cpu::attention_support<scalar_t>(call, counters, output);
+  });
 }
 
 AttentionGradients attention_backward_cpu(const at::Tensor& grad, const AttentionCall& call,
-                                          NeededGradients needed) {
+                                          at::TensorList saved, NeededGradients needed) {
   check_attention_call(kName, call);
   const std::array<int64_t, 4> expected = {call.batch(), call.heads(), call.queries(), call.value_width()};
   TORCH_CHECK(grad.sizes() == at::IntArrayRef(expected) && grad.scalar_type() == call.query.scalar_type(),
@@ -43,6 +66,17 @@ AttentionGradients attention_backward_cpu(const at::Tensor& grad, const Attentio
   };
   AttentionGradients gradients{empty_gradient(needed[0], call.query), empty_gradient(needed[1], call.key),
                                empty_gradient(needed[2], call.value), at::Tensor()};
+  if (cpu::exact_applies(call)) {
+    cpu::SparseSupport support;
+    if (saved.empty()) {
+      at::Tensor output = checked_output(kName, call);
+      support = cpu::exact_forward(call, output, /*keep_support=*/true);
+    } else {
+      support = {saved[0], saved[1], saved[2], saved[3], {}};
+    }
+    cpu::exact_backward(grad, call, support, gradients);
+    return gradients;
+  }
   at::Tensor& bias_gradient = std::get<3>(gradients);
   if (needed[3] && call.bias) {
     const auto dtype = call.query.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
@@ -62,6 +96,7 @@ AttentionGradients attention_backward_cpu(const at::Tensor& grad, const Attentio
 TORCH_LIBRARY_IMPL(giantrabbit, CPU, library) {
   library.impl("sparse_mask_attention", TORCH_FN(ForwardArguments::kernel<attention_cpu>));
   library.impl("sparse_mask_attention_support", TORCH_FN(ForwardArguments::kernel<attention_support_cpu>));
+  library.impl("_sparse_mask_attention_forward", TORCH_FN(ForwardArguments::kernel<attention_forward_cpu>));
   library.impl("_sparse_mask_attention_backward",
                TORCH_FN(BackwardArguments::kernel<attention_backward_cpu>));
 }

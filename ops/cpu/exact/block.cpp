@@ -1,0 +1,200 @@
+// See block.h. Passes go from the last visible keys to the first: the seed lies at the end, where causal
+// queries and trained models look most, and lists of keys stay sorted by joining at the front.
+#include "ops/cpu/exact/block.h"
+
+#include <algorithm>
+
+#include "ops/cpu/capability.h"
+
+namespace giantrabbit::ops::cpu::exact {
+namespace {
+
+// Beyond a quarter of the visible pairs (and 16 a row) the dense path is faster. The bound in entries keeps
+// the memory of lists and supports proportional to the number of queries.
+constexpr int64_t kWideShare = 4;
+constexpr int64_t kAlwaysNarrow = 16;
+constexpr int64_t kMostEntries = 1024;
+// Widths are counted before refining in the first passes only; later ones start from a sharp bound.
+constexpr int64_t kCountedPasses = 2;
+// Each pass looks at three times the keys seen so far: bounds sharpen before most keys are filtered.
+constexpr int64_t kGrowth = 3;
+
+int64_t blocks_of(int64_t keys) { return (keys + kBlockKeys - 1) / kBlockKeys; }
+
+}  // namespace
+
+const Functions& chosen_functions() {
+#if defined(__x86_64__)
+  static const Functions& functions = [&]() -> const Functions& {
+    switch (chosen_capability()) {
+      case Capability::amx:
+        return amx::exact_functions;
+      case Capability::avx512vnni:
+        return avx512vnni::exact_functions;
+      case Capability::avx512:
+        return avx512::exact_functions;
+      case Capability::avx2:
+        return avx2::exact_functions;
+      default:
+        return baseline::exact_functions;
+    }
+  }();
+  return functions;
+#else
+  return baseline::exact_functions;
+#endif
+}
+
+void Counters::add(const Counters& other) {
+  scored += other.scored;
+  refined += other.refined;
+  support += other.support;
+  skipped += other.skipped;
+  dense += other.dense;
+  bytes += other.bytes;
+}
+
+BlockStages::BlockStages(const AttentionProblem<float>& problem)
+    : problem_(problem), functions_(chosen_functions()) {
+  const int64_t step = functions_.step_multiple;
+  steps_ = (problem.width / functions_.coordinates_per_step + step - 1) / step * step;
+  capacity_ = kBlockQueries * std::clamp(problem.keys / kWideShare, kAlwaysNarrow, kMostEntries) +
+              problem.keys + kBlockKeys;
+  // Cache lines, and a whole vector of room behind every array.
+  const auto allocate = [&]<class T>(T*& array, int64_t count) {
+    constexpr int64_t kLine = 64;
+    memory_.emplace_back(new char[static_cast<size_t>(count) * sizeof(T) + 3 * kLine]);
+    const auto address = reinterpret_cast<uintptr_t>(memory_.back().get());
+    array = reinterpret_cast<T*>((address + kLine - 1) / kLine * kLine);
+  };
+  allocate(rows_.queries, kBlockQueries * problem.width);
+  allocate(rows_.codes, kBlockQueries * steps_);
+  for (float** array :
+       {&rows_.scale, &rows_.inverse, &rows_.norm, &rows_.error, &rows_.bound, &rows_.maximum, &rows_.tau}) {
+    allocate(*array, kBlockQueries);
+  }
+  allocate(rows_.offset, kBlockQueries);
+  allocate(pass_.words, kBlockQueries * kPassBlocks);
+  allocate(pass_.limits, kBlockQueries * kPassBlocks);
+  for (Candidates& candidates : lists_) {
+    allocate(candidates.offsets, kBlockQueries + 1);
+    allocate(candidates.keys, capacity_);
+    allocate(candidates.scores, capacity_);
+  }
+  allocate(row_.keys, problem.keys + kBlockKeys);
+  allocate(row_.scores, problem.keys + kBlockKeys);
+  allocate(support_keys_, capacity_);
+  allocate(support_weights_, capacity_);
+  rows_.rule = problem.normalizer == Normalizer::sparsemax ? Rule::sparsemax : Rule::entmax15;
+  rows_.width = problem.width;
+  rows_.begin = begin_.data();
+  rows_.end = end_.data();
+  if (problem.rules.has_lists()) {
+    rows_.listed_blocks = blocks_of(problem.keys);
+    allocate(listed_, kBlockQueries * rows_.listed_blocks);
+    rows_.listed = listed_;
+  }
+}
+
+void BlockStages::find_visible(const BlockPlace& place) {
+  first_block_ = blocks_of(problem_.keys);
+  last_block_ = 0;
+  for (int64_t i = 0; i < rows_.rows; ++i) {
+    const int64_t query = place.queries.begin + i;
+    const Range range = problem_.rules.range(place.batch, query);
+    begin_[static_cast<size_t>(i)] = static_cast<int32_t>(range.begin);
+    end_[static_cast<size_t>(i)] = static_cast<int32_t>(range.end);
+    if (listed_ != nullptr) {
+      problem_.rules.mark_listed(place.batch, place.head, query, listed_ + i * rows_.listed_blocks,
+                                 rows_.listed_blocks);
+    }
+    if (range.empty()) continue;
+    first_block_ = std::min(first_block_, range.begin / kBlockKeys);
+    last_block_ = std::max(last_block_, blocks_of(range.end));
+  }
+  first_block_ = std::min(first_block_, last_block_);
+}
+
+int64_t BlockStages::visible_pairs(int64_t first_block, int64_t count) const {
+  int64_t pairs = 0;
+  for (int64_t i = 0; i < rows_.rows; ++i) {
+    const int64_t begin = std::max<int64_t>(rows_.begin[i], first_block * kBlockKeys);
+    const int64_t end = std::min<int64_t>(rows_.end[i], (first_block + count) * kBlockKeys);
+    pairs += std::max<int64_t>(0, end - begin);
+  }
+  return pairs;
+}
+
+bool BlockStages::is_wide(int64_t marked, int64_t visible) const {
+  return marked > std::max(visible / kWideShare, kAlwaysNarrow * rows_.rows) ||
+         marked > kMostEntries * rows_.rows;
+}
+
+bool BlockStages::begin(const BlockPlace& place, const HeadOperands& head) {
+  rows_.rows = place.queries.end - place.queries.begin;
+  const Rows queries{problem_.query.at(place.batch, place.head, place.queries.begin), problem_.query.row};
+  if (!functions_.quantise_queries(queries, problem_.scale, head.codes.steps, rows_)) return false;
+  find_visible(place);
+  current_ = 0;
+  std::fill_n(list(0).offsets, rows_.rows + 1, 0);
+  std::fill_n(rows_.bound, rows_.rows, -std::numeric_limits<float>::infinity());
+  std::fill_n(rows_.maximum, rows_.rows, 0.0f);
+  std::fill_n(rows_.tau, rows_.rows, 0.0f);
+  return true;
+}
+
+bool BlockStages::refine(const HeadOperands& head) {
+  const Candidates& from = list(current_);
+  const Candidates& to = list(1 - current_);
+  current_ = 1 - current_;
+  return functions_.refine(head.keys, rows_, pass_, from, row_, to, capacity_);
+}
+
+bool BlockStages::passes(const HeadOperands& head) {
+  int64_t seen = std::min(last_block_ - first_block_, kSeedBlocks);
+  pass_.first = last_block_ - seen;
+  pass_.count = seen;
+  functions_.seed(head.codes, rows_, pass_);
+  int64_t marked = functions_.count(rows_, pass_);
+  if (is_wide(marked, visible_pairs(pass_.first, seen)) || !refine(head)) return false;
+  for (int64_t number = 0; pass_.first > first_block_; ++number) {
+    const int64_t count = std::min({kGrowth * seen, kPassBlocks, pass_.first - first_block_});
+    pass_.first -= count;
+    pass_.count = count;
+    seen += count;
+    functions_.filter(head.codes, rows_, pass_);
+    const int64_t newly_marked = functions_.count(rows_, pass_);
+    marked += newly_marked;
+    if (number < kCountedPasses && is_wide(newly_marked, visible_pairs(pass_.first, count))) return false;
+    if (!refine(head)) return false;
+  }
+  counters_.refined += marked;
+  return true;
+}
+
+bool BlockStages::run(const BlockPlace& place, const HeadOperands& head, int64_t* counts,
+                      BlockSupport* support) {
+  counters_ = {};
+  if (!begin(place, head)) return false;
+  if (first_block_ < last_block_ && !passes(head)) return false;
+  const BlockOutput to{output->at(place.batch, place.head, place.queries.begin),
+                       output->row,
+                       problem_.value_width,
+                       support != nullptr ? support_keys_ : nullptr,
+                       support_weights_,
+                       counts};
+  const int64_t total = functions_.output(head.values, rows_, list(current_), row_, to);
+  if (support != nullptr) {
+    support->keys.assign(support_keys_, support_keys_ + total);
+    support->weights.assign(support_weights_, support_weights_ + total);
+  }
+  const int64_t blocks = last_block_ - first_block_;
+  counters_.scored = rows_.rows * blocks * kBlockKeys;
+  counters_.skipped = rows_.rows * std::max<int64_t>(0, head.count - blocks * kBlockKeys);
+  counters_.support = total;
+  counters_.bytes = blocks * kBlockKeys * 4 * head.codes.steps +
+                    4 * (counters_.refined * problem_.width + total * problem_.value_width);
+  return true;
+}
+
+}  // namespace giantrabbit::ops::cpu::exact

@@ -1,0 +1,95 @@
+// One block of queries through the stages of exact attention. In, the codes and rows of a head's keys and
+// values; out, the block's output rows and supports, or the verdict that its supports are wide. The verdict
+// depends on the data alone, never on timing or on earlier calls. See Note [Exact by bounds] in forward.cpp.
+#pragma once
+
+#include <array>
+#include <memory>
+#include <vector>
+
+#include "ops/cpu/attention_problem.h"
+#include "ops/cpu/exact/functions.h"
+
+namespace giantrabbit::ops::cpu::exact {
+
+// The stages of the chosen instruction set.
+const Functions& chosen_functions();
+
+// What the exact path did; sums over blocks.
+struct Counters {
+  int64_t scored = 0;   // pairs of query and key scored in low precision
+  int64_t refined = 0;  // pairs scored again in fp32
+  int64_t support = 0;  // pairs with a weight
+  int64_t skipped = 0;  // pairs in blocks of keys that no stage looked at
+  int64_t dense = 0;    // pairs scored by the dense path
+  int64_t bytes = 0;    // of codes, keys and values read
+  static constexpr int64_t kCount = 6;
+
+  void add(const Counters& other);
+};
+
+// The keys and values of one head.
+struct HeadOperands {
+  int64_t count;
+  Rows keys;
+  Rows values;
+  KeyCodes codes;
+};
+
+// A block's place in the problem.
+struct BlockPlace {
+  int64_t batch;
+  int64_t head;
+  Range queries;
+};
+
+struct BlockSupport {
+  std::vector<int32_t> keys;
+  std::vector<float> weights;
+};
+
+// Scratch of one thread and the stages over it.
+class BlockStages {
+ public:
+  // Widths are those of the padded problem; the mask's rules are read per row.
+  explicit BlockStages(const AttentionProblem<float>& problem);
+  BlockStages(const BlockStages&) = delete;
+  BlockStages& operator=(const BlockStages&) = delete;
+
+  // False: the block is wide (or holds numbers that are not finite) and nothing was written. `counts` gets
+  // the support sizes of the rows; `support` is filled if it is not null.
+  bool run(const BlockPlace& place, const HeadOperands& head, int64_t* counts, BlockSupport* support);
+  const Counters& counters() const { return counters_; }
+
+  const HeadsView<float>* output = nullptr;  // where rows of the result go
+
+ private:
+  bool begin(const BlockPlace& place, const HeadOperands& head);
+  void find_visible(const BlockPlace& place);
+  int64_t visible_pairs(int64_t first_block, int64_t count) const;
+  bool is_wide(int64_t marked, int64_t visible) const;
+  bool refine(const HeadOperands& head);
+  bool passes(const HeadOperands& head);
+  Candidates& list(int64_t i) { return lists_[static_cast<size_t>(i)]; }
+
+  const AttentionProblem<float>& problem_;
+  const Functions& functions_;
+  int64_t steps_;
+  int64_t capacity_;  // of a list of candidates
+  std::vector<std::unique_ptr<char[]>> memory_;
+  QueryRows rows_{};
+  Pass pass_{};
+  std::array<Candidates, 2> lists_{};
+  int64_t current_ = 0;
+  RowScratch row_{};
+  std::array<int32_t, kBlockQueries> begin_{};
+  std::array<int32_t, kBlockQueries> end_{};
+  uint64_t* listed_ = nullptr;
+  int64_t first_block_ = 0;  // blocks of keys that some row may see
+  int64_t last_block_ = 0;
+  int32_t* support_keys_ = nullptr;
+  float* support_weights_ = nullptr;
+  Counters counters_;
+};
+
+}  // namespace giantrabbit::ops::cpu::exact

@@ -1,0 +1,31 @@
+// Exact sparse attention on the CPU: sparsemax and entmax-1.5 weights without computing most scores.
+#pragma once
+
+#include "ops/attention_call.h"
+
+namespace giantrabbit::ops::cpu {
+
+// The support of a call as its backward pass needs it.
+struct SparseSupport {
+  at::Tensor row_offsets;   // [B H M + 1] int64
+  at::Tensor key_indices;   // [nonzeros] int32, rising inside a row
+  at::Tensor weights;       // [nonzeros] fp32
+  at::Tensor dense_blocks;  // [B, H, blocks of 96 queries] bool: wide, no entries, computed densely
+  at::Tensor counters;      // [B, H, 6] int64, as in exact::Counters
+};
+
+// Whether the exact path takes a call: sparse weights, no bias, fp32 or 16-bit floats, keys worth coding.
+bool exact_applies(const AttentionCall& call);
+
+// Fills the output; with keep_support also what it returns.
+SparseSupport exact_forward(const AttentionCall& call, at::Tensor& output, bool keep_support);
+
+// Fills the gradients that are defined.
+void exact_backward(const at::Tensor& grad, const AttentionCall& call, const SparseSupport& support,
+                    AttentionGradients& gradients);
+
+// fp32 rows with unit stride and widths that are multiples of 16, padded with zeros; the scale is set.
+AttentionCall float_rows(const AttentionCall& call);
+at::Tensor float_rows(const at::Tensor& tensor);
+
+}  // namespace giantrabbit::ops::cpu

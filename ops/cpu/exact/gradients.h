@@ -1,0 +1,78 @@
+// Stages of the backward pass: the score gradients of queries over their supports, and the gradients of keys
+// over the queries that use them. Both in a fixed order, without a shared sum: bits do not depend on the
+// number of threads.
+#pragma once
+
+#include "ops/cpu/exact/vectors.h"
+
+namespace giantrabbit::ops::cpu::GR_CAPABILITY {
+namespace {
+
+// Sparsemax: g - mean(g) over the support. Entmax-1.5: r (g - sum(r g) / sum(r)) with r the root of the
+// weight. `g` has room for a whole vector behind the last entry.
+template <exact::Rule rule>
+inline void normaliser_gradient(const float* weights, int64_t count, float scale, float* g) {
+  const auto root = [&](int64_t j) {  // 0 behind the last entry
+    const Vec<float> weight = load_first(weights + j, count - j);
+    if constexpr (rule == exact::Rule::sparsemax) return weight > 0.0f ? broadcast(1.0f) : Vec<float>{};
+    return square_root(weight);
+  };
+  Vec<float> total{};
+  Vec<float> members{};
+  for (int64_t j = 0; j < count; j += kLanes) {
+    const Vec<float> r = root(j);
+    total += r > 0.0f ? r * load(g + j) : Vec<float>{};
+    members += r;
+  }
+  const float mean = lane_total(total) / lane_total(members);
+  for (int64_t j = 0; j < count; j += kLanes) store(g + j, scale * root(j) * (load(g + j) - mean));
+}
+
+template <exact::Rule rule>
+inline void row_gradient(exact::Rows keys, int64_t width, exact::Rows values, int64_t value_width,
+                         const exact::RowGradients& of, int64_t i) {
+  const int64_t first = of.offsets[i];
+  const int64_t count = of.offsets[i + 1] - first;
+  gathered_products(of.output_grads.data + i * of.output_grads.row, values, of.keys + first, count,
+                    value_width, of.scratch);
+  normaliser_gradient<rule>(of.weights + first, count, of.scale, of.scratch);
+  copy_list(of.score_grads + first, of.scratch, count);
+  if (of.query_grads.data != nullptr) {
+    gathered_sum(keys, of.keys + first, of.scratch, count, width,
+                 of.query_grads.data + i * of.query_grads.row);
+  }
+}
+
+template <exact::Rule rule>
+inline void row_gradients_of(exact::Rows keys, int64_t width, exact::Rows values, int64_t value_width,
+                             const exact::RowGradients& of) {
+  for (int64_t i = 0; i < of.rows; ++i) row_gradient<rule>(keys, width, values, value_width, of, i);
+}
+
+inline void row_gradients(exact::Rows keys, int64_t width, exact::Rows values, int64_t value_width,
+                          const exact::RowGradients& of) {
+  if (of.rule == exact::Rule::sparsemax) {
+    row_gradients_of<exact::Rule::sparsemax>(keys, width, values, value_width, of);
+  } else {
+    row_gradients_of<exact::Rule::entmax15>(keys, width, values, value_width, of);
+  }
+}
+
+inline void key_gradients(exact::Rows queries, int64_t width, exact::Rows output_grads, int64_t value_width,
+                          const exact::KeyGradients& of) {
+  for (int64_t j = 0; j < of.keys; ++j) {
+    const int64_t first = of.offsets[j];
+    const int64_t count = of.offsets[j + 1] - first;
+    if (of.key_grads.data != nullptr) {
+      gathered_sum(queries, of.rows + first, of.score_grads + first, count, width,
+                   of.key_grads.data + j * of.key_grads.row);
+    }
+    if (of.value_grads.data != nullptr) {
+      gathered_sum(output_grads, of.rows + first, of.weights + first, count, value_width,
+                   of.value_grads.data + j * of.value_grads.row);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace giantrabbit::ops::cpu::GR_CAPABILITY
