@@ -1,169 +1,16 @@
-// The parts that forward, support and backward of sparse_mask_attention share: packed operands of one
-// key/value head and the weights of one block of queries. In, an AttentionProblem; out, scratch matrices of
-// the accumulation type with padded rows. Invariant: outside a query's visible keys, and in the padding that
-// is read, weights are 0.
+// The weights of one block of queries of sparse_mask_attention, which forward, support and backward share.
+// In, an AttentionProblem and the packed keys of a head; out, a scratch matrix of weights. Invariant: outside
+// a query's visible keys, and in the padding that is read, weights are 0.
 #pragma once
 
-#include <algorithm>
+#include <functional>
 #include <limits>
-#include <memory>
 #include <vector>
 
-#include "ops/cpu/attention_problem.h"
-#include "ops/cpu/matrix_product.h"
+#include "ops/cpu/attention_matrix.h"
 #include "ops/cpu/row_normalizer.h"
 
 namespace giantrabbit::ops::cpu {
-
-// Scratch of one thread: a matrix whose rows are padded for matrix_product. Contents start undefined.
-template <class A>
-class ScratchMatrix {
- public:
-  ScratchMatrix(int64_t rows, int64_t columns)
-      : stride_(scratch_stride(columns)),
-        data_(new A[static_cast<size_t>(rows * stride_ + kColumnPadding)]) {}
-
-  A* row(int64_t i) const { return data_.get() + i * stride_; }
-  int64_t stride() const { return stride_; }
-  StridedMatrix<A> left() const { return {data_.get(), stride_, 1}; }
-  RowMatrix<const A> right() const { return {data_.get(), stride_}; }
-  RowMatrix<A> result() { return {data_.get(), stride_}; }
-
- private:
-  int64_t stride_;
-  std::unique_ptr<A[]> data_;
-};
-
-// Rows of one head, as they are stored.
-template <class T>
-struct RowsView {
-  const T* data;
-  int64_t row;
-  int64_t column;
-  int64_t rows;
-  int64_t columns;
-};
-
-template <class T>
-RowsView<T> rows_view(const HeadsView<const T>& view, int64_t batch, int64_t head, Range rows,
-                      int64_t columns) {
-  return {view.at(batch, head, rows.begin), view.row, view.column, rows.end - rows.begin, columns};
-}
-
-// Rows in the accumulation type, padded with zeros.
-template <class T, class A>
-void pack_rows(const RowsView<T>& from, ScratchMatrix<A>& to) {
-  for (int64_t i = 0; i < from.rows; ++i) {
-    const T* source = from.data + i * from.row;
-    A* target = to.row(i);
-    if (from.column == 1) {
-      for (int64_t j = 0; j < from.columns; ++j) target[j] = static_cast<A>(source[j]);
-    } else {
-      for (int64_t j = 0; j < from.columns; ++j) target[j] = static_cast<A>(source[j * from.column]);
-    }
-    std::fill(target + from.columns, target + padded_columns(from.columns), A(0));
-  }
-}
-
-// Rows as a left factor: in place where the type permits, else packed.
-template <class T, class A>
-StridedMatrix<A> left_factor(const RowsView<T>& rows, ScratchMatrix<A>& scratch) {
-  if constexpr (std::is_same_v<T, A>) {
-    return {rows.data, rows.row, rows.column};
-  } else {
-    pack_rows(rows, scratch);
-    return scratch.left();
-  }
-}
-
-// Rows as a right factor: in place where they also are whole paddings, else packed.
-template <class T, class A>
-RowMatrix<const A> right_factor(const RowsView<T>& rows, ScratchMatrix<A>& scratch) {
-  if constexpr (std::is_same_v<T, A>) {
-    if (rows.column == 1 && rows.columns % kColumnPadding == 0) return {rows.data, rows.row};
-  }
-  pack_rows(rows, scratch);
-  return scratch.right();
-}
-
-// Rows that a product writes: in place where type and padding permit, else in scratch until store() copies
-// them.
-template <class T>
-class ResultRows {
- public:
-  using A = Accumulate<T>;
-
-  ResultRows(T* data, int64_t row, int64_t column, int64_t columns, ScratchMatrix<A>& scratch)
-      : data_(data), row_(row), column_(column), columns_(columns), scratch_(scratch) {}
-
-  RowMatrix<A> matrix() const {
-    if constexpr (std::is_same_v<T, A>) {
-      if (in_place()) return {data_, row_};
-    }
-    return scratch_.result();
-  }
-  void clear(int64_t rows) const {
-    const RowMatrix<A> result = matrix();
-    for (int64_t i = 0; i < rows; ++i) std::fill_n(result.data + i * result.row, columns_, A(0));
-  }
-  void store(int64_t rows) const {
-    if (in_place()) return;
-    for (int64_t i = 0; i < rows; ++i) {
-      for (int64_t j = 0; j < columns_; ++j)
-        data_[i * row_ + j * column_] = static_cast<T>(scratch_.row(i)[j]);
-    }
-  }
-
- private:
-  bool in_place() const { return std::is_same_v<T, A> && column_ == 1 && columns_ % kColumnPadding == 0; }
-
-  T* data_;
-  int64_t row_;
-  int64_t column_;
-  int64_t columns_;
-  ScratchMatrix<A>& scratch_;
-};
-
-template <class T>
-ResultRows<T> result_rows(const HeadsView<T>& view, int64_t batch, int64_t head, int64_t first,
-                          int64_t columns, ScratchMatrix<Accumulate<T>>& scratch) {
-  return {view.at(batch, head, first), view.row, view.column, columns, scratch};
-}
-
-// A product whose left factor are weights or their gradients: where one is 0, its row of `right` does not
-// count.
-template <class A>
-void weighted_product(const ProductSize& size, const StridedMatrix<A>& weights,
-                      const RowMatrix<const A>& right, bool finite_right, const RowMatrix<A>& result,
-                      bool accumulate) {
-  if (finite_right) {
-    matrix_product(size, weights, right, result, accumulate);
-  } else {
-    matrix_product_without_zeros(size, weights, right, result, accumulate);
-  }
-}
-
-// Rows times `factor` as columns, in tiles that stay in the registers or the first-level cache.
-template <class T, class A>
-void pack_transposed(const RowsView<T>& from, A factor, ScratchMatrix<A>& to) {
-  constexpr int64_t kTile = 8;
-  int64_t begin = 0;
-  for (; begin + kTile <= from.rows; begin += kTile) {
-    const T* source = from.data + begin * from.row;
-    for (int64_t j = 0; j < from.columns; ++j, source += from.column) {
-      A tile[kTile];
-      for (int64_t i = 0; i < kTile; ++i) tile[i] = static_cast<A>(source[i * from.row]) * factor;
-      std::copy_n(tile, kTile, to.row(j) + begin);
-    }
-  }
-  for (int64_t j = 0; j < from.columns; ++j) {
-    const T* source = from.data + begin * from.row + j * from.column;
-    A* target = to.row(j) + begin;
-    for (int64_t i = begin; i < from.rows; ++i, source += from.row)
-      *target++ = static_cast<A>(*source) * factor;
-    std::fill(target, to.row(j) + padded_columns(from.rows), A(0));
-  }
-}
 
 // One block of queries of one head.
 struct QueryBlock {
@@ -179,6 +26,18 @@ QueryBlock query_block(const AttentionProblem<T>& problem, int64_t batch, int64_
   return {batch, head, {begin, std::min(begin + problem.block_queries(), problem.queries)}};
 }
 
+// The block in parts of at most `limit` queries.
+template <class Function>
+void for_each_part(const QueryBlock& block, int64_t limit, const Function& function) {
+  for (int64_t begin = block.queries.begin; begin < block.queries.end; begin += limit) {
+    function(QueryBlock{block.batch, block.head, {begin, std::min(begin + limit, block.queries.end)}});
+  }
+}
+
+// Sees the scores of query `i` of a block, which mean something inside `range` only.
+template <class A>
+using SeeScores = std::function<void(int64_t i, const A* scores, Range range)>;
+
 // Scores and then weights of a block of queries, in place.
 template <class T>
 class WeightBlock {
@@ -192,22 +51,17 @@ class WeightBlock {
         packed_(problem.block_queries(), problem.width) {}
 
   // Computes the scores against `keys` (packed, transposed, times the scale) and normalizes them.
-  // `before` sees every row of scores and its range before it becomes weights.
-  template <class Before>
-  void compute(const QueryBlock& block, const ScratchMatrix<A>& keys, const Before& before) {
-    queries = left_factor(rows_view(problem_.query, block.batch, block.head, block.queries, problem_.width),
-                          packed_);
+  // `see`, if set, is called for every row before it becomes weights.
+  void compute(const QueryBlock& block, const ScratchMatrix<A>& keys, const SeeScores<A>& see) {
+    const StridedMatrix<A> queries = left_factor(
+        rows_view(problem_.query, block.batch, block.head, block.queries, problem_.width), packed_);
     find_columns(block);
     const int64_t width = columns.end - columns.begin;
     if (width == 0) return;
     matrix_product({block.count(), width, problem_.width}, queries,
                    {keys.right().data + columns.begin, keys.stride()},
                    {weights.row(0) + columns.begin, weights.stride()}, false);
-    for (int64_t i = 0; i < block.count(); ++i) normalize(block, i, before);
-  }
-
-  void compute(const QueryBlock& block, const ScratchMatrix<A>& keys) {
-    compute(block, keys, [](int64_t, const A*, Range) {});
+    for (int64_t i = 0; i < block.count(); ++i) normalize(block, i, see);
   }
 
   // Zeros in row `i` of a matrix shaped like the weights, everywhere but at the keys that the query may see.
@@ -218,7 +72,6 @@ class WeightBlock {
   }
 
   ScratchMatrix<A> weights;
-  StridedMatrix<A> queries{};
   std::vector<Range> visible;  // of each query
   Range columns;               // holds all of them; whole paddings
   Range keys() const {
@@ -239,8 +92,7 @@ class WeightBlock {
     columns = {columns.begin / kColumnPadding * kColumnPadding, padded_columns(columns.end)};
   }
 
-  template <class Before>
-  void normalize(const QueryBlock& block, int64_t i, const Before& before) {
+  void normalize(const QueryBlock& block, int64_t i, const SeeScores<A>& see) {
     A* row = weights.row(i);
     Range& range = visible[static_cast<size_t>(i)];
     const int64_t query = block.queries.begin + i;
@@ -254,7 +106,7 @@ class WeightBlock {
     }
     clear_hidden(row, i);
     if (range.empty()) return;
-    before(i, row, range);
+    if (see) see(i, row, range);
     normalize_row(problem_.normalizer, row + range.begin, range.end - range.begin);
   }
 

@@ -4,53 +4,11 @@
 #include <ATen/Functions.h>
 #include <ATen/Parallel.h>
 
-#include "ops/cpu/attention_block.h"
+#include "ops/cpu/attention_dense.h"
 #include "ops/cpu/attention_kernels.h"
 
 namespace giantrabbit::ops::cpu {
 namespace {
-
-template <class T>
-struct ForwardScratch {
-  using A = Accumulate<T>;
-  explicit ForwardScratch(const AttentionProblem<T>& problem)
-      : keys(problem.width, problem.keys),
-        packed_values(problem.keys, problem.value_width),
-        block(problem),
-        output(problem.block_queries(), problem.value_width) {}
-
-  ScratchMatrix<A> keys;  // transposed, times the scale
-  ScratchMatrix<A> packed_values;
-  WeightBlock<T> block;
-  ScratchMatrix<A> output;
-  RowMatrix<const A> values{};
-  bool finite_values = true;
-};
-
-template <class T>
-void prepare_head(const AttentionProblem<T>& problem, int64_t batch, int64_t head,
-                  ForwardScratch<T>& scratch) {
-  const Range all{0, problem.keys};
-  pack_transposed(rows_view(problem.key, batch, head, all, problem.width), problem.scale, scratch.keys);
-  scratch.values =
-      right_factor(rows_view(problem.value, batch, head, all, problem.value_width), scratch.packed_values);
-  scratch.finite_values = all_finite(scratch.values, problem.keys, problem.value_width);
-}
-
-// Weights of the block times the values, in the result's dtype.
-template <class T>
-void write_output(const AttentionProblem<T>& problem, const QueryBlock& block, ForwardScratch<T>& scratch,
-                  const HeadsView<T>& output) {
-  const Range keys = scratch.block.keys();
-  const auto result =
-      result_rows(output, block.batch, block.head, block.queries.begin, problem.value_width, scratch.output);
-  weighted_product<Accumulate<T>>(
-      {block.count(), problem.value_width, keys.end - keys.begin},
-      {scratch.block.weights.row(0) + keys.begin, scratch.block.weights.stride(), 1},
-      {scratch.values.data + keys.begin * scratch.values.row, scratch.values.row}, scratch.finite_values,
-      result.matrix(), false);
-  result.store(block.count());
-}
 
 // The compressed rows of the heads of one key/value head.
 template <class T>
@@ -63,28 +21,31 @@ struct HeadSupport {
 // Softmax keeps every permitted key, also those whose weight is too small for the dtype, so the scores
 // decide; the others keep what is not 0 (NaN included).
 template <class T>
-void collect_block(const AttentionProblem<T>& problem, const QueryBlock& block, ForwardScratch<T>& scratch,
-                   HeadSupport<T>& support) {
+void collect_head(const AttentionProblem<T>& problem, const QueryBlock& head, DenseForward<T>& forward,
+                  HeadSupport<T>& support) {
   using A = Accumulate<T>;
   const bool softmax = problem.normalizer == Normalizer::softmax;
-  std::vector<std::vector<int64_t>> permitted(static_cast<size_t>(block.count()));
-  scratch.block.compute(block, scratch.keys, [&](int64_t i, const A* scores, Range range) {
-    if (!softmax) return;
+  std::vector<std::vector<int64_t>> kept(static_cast<size_t>(problem.block_queries()));  // of a part
+  const auto see_scores = [&](int64_t i, const A* scores, Range range) {
     for (int64_t j = range.begin; j < range.end; ++j) {
-      if (scores[j] != -std::numeric_limits<A>::infinity()) permitted[static_cast<size_t>(i)].push_back(j);
+      if (scores[j] != -std::numeric_limits<A>::infinity()) kept[static_cast<size_t>(i)].push_back(j);
     }
-  });
-  for (int64_t i = 0; i < block.count(); ++i) {
-    std::vector<int64_t>& keys = permitted[static_cast<size_t>(i)];
-    const A* weights = scratch.block.weights.row(i);
-    const Range range = scratch.block.visible[static_cast<size_t>(i)];
-    for (int64_t j = range.begin; j < range.end && !softmax; ++j) {
-      if (weights[j] != A(0)) keys.push_back(j);
+  };
+  const auto see_weights = [&](const QueryBlock& part, const WeightBlock<T>& block) {
+    for (int64_t i = 0; i < part.count(); ++i) {
+      std::vector<int64_t>& keys = kept[static_cast<size_t>(i)];
+      const A* weights = block.weights.row(i);
+      const Range range = block.visible[static_cast<size_t>(i)];
+      for (int64_t j = range.begin; j < range.end && !softmax; ++j) {
+        if (weights[j] != A(0)) keys.push_back(j);
+      }
+      support.counts.push_back(static_cast<int64_t>(keys.size()));
+      support.keys.insert(support.keys.end(), keys.begin(), keys.end());
+      for (const int64_t key : keys) support.weights.push_back(weights[key]);
+      keys.clear();
     }
-    support.counts.push_back(static_cast<int64_t>(keys.size()));
-    support.keys.insert(support.keys.end(), keys.begin(), keys.end());
-    for (const int64_t key : keys) support.weights.push_back(weights[key]);
-  }
+  };
+  forward.run(head, softmax ? SeeScores<A>(see_scores) : SeeScores<A>(), see_weights);
 }
 
 template <class T>
@@ -106,7 +67,7 @@ SupportTensors join(const std::vector<HeadSupport<T>>& heads, const at::Tensor& 
     key = std::copy(head.keys.begin(), head.keys.end(), key);
     weight = std::copy(head.weights.begin(), head.weights.end(), weight);
   }
-  return {output, at::cat({at::zeros({1}, counts.options()), counts.cumsum(0)}), keys, weights};
+  return {output, at::cat({at::zeros({1}, counts.options()), counts.cumsum(0)}), keys, weights, {}};
 }
 
 }  // namespace
@@ -121,17 +82,15 @@ void attention_forward(const AttentionCall& call, at::Tensor& output) {
   // Fewer heads than threads: several threads share a head, each packing its keys for itself.
   const int64_t parts = std::min(unit_blocks, (at::get_num_threads() + units - 1) / units);
   at::parallel_for(0, units * parts, 1, [&](int64_t begin, int64_t end) {
-    ForwardScratch<T> scratch(problem);
+    DenseForward<T> forward(problem, target);
     for (int64_t task = begin; task < end; ++task) {
       const int64_t batch = task / parts / problem.key_heads;
       const int64_t key_head = task / parts % problem.key_heads;
-      prepare_head(problem, batch, key_head, scratch);
+      forward.prepare_head(batch, key_head);
       const int64_t part = task % parts;
       for (int64_t i = unit_blocks * part / parts; i < unit_blocks * (part + 1) / parts; ++i) {
         const int64_t head = key_head * problem.group() + i / problem.blocks();
-        const QueryBlock block = query_block(problem, batch, head, i % problem.blocks());
-        scratch.block.compute(block, scratch.keys);
-        write_output(problem, block, scratch, target);
+        forward.run(query_block(problem, batch, head, i % problem.blocks()));
       }
     }
   });
@@ -144,16 +103,14 @@ SupportTensors attention_support(const AttentionCall& call, at::Tensor& output) 
   const int64_t units = problem.batch * problem.key_heads;
   std::vector<HeadSupport<T>> supports(static_cast<size_t>(units));
   at::parallel_for(0, units, 1, [&](int64_t begin, int64_t end) {
-    ForwardScratch<T> scratch(problem);
+    DenseForward<T> forward(problem, target);
     for (int64_t unit = begin; unit < end; ++unit) {
       const int64_t batch = unit / problem.key_heads;
       const int64_t key_head = unit % problem.key_heads;
-      prepare_head(problem, batch, key_head, scratch);
-      for (int64_t i = 0; i < problem.group() * problem.blocks(); ++i) {
-        const int64_t head = key_head * problem.group() + i / problem.blocks();
-        const QueryBlock block = query_block(problem, batch, head, i % problem.blocks());
-        collect_block(problem, block, scratch, supports[static_cast<size_t>(unit)]);
-        write_output(problem, block, scratch, target);
+      forward.prepare_head(batch, key_head);
+      for (int64_t i = 0; i < problem.group(); ++i) {
+        const QueryBlock head{batch, key_head * problem.group() + i, {0, problem.queries}};
+        collect_head(problem, head, forward, supports[static_cast<size_t>(unit)]);
       }
     }
   });

@@ -11,6 +11,7 @@ namespace giantrabbit::ops::cpu {
 template <class T>
 void attention_forward(const AttentionCall& call, at::Tensor& output);
 
+// The counters stay undefined.
 template <class T>
 SupportTensors attention_support(const AttentionCall& call, at::Tensor& output);
 

@@ -8,6 +8,7 @@
 #include "ops/attention_call.h"
 #include "ops/cpu/attention_kernels.h"
 #include "ops/cpu/exact/forward.h"
+#include "ops/cpu/exact/functions.h"
 
 namespace giantrabbit::ops {
 namespace {
@@ -37,6 +38,21 @@ AttentionForTraining attention_forward_cpu(const AttentionCall& call) {
   return {output, {support.row_offsets, support.key_indices, support.weights, support.dense_blocks}};
 }
 
+// AttentionSupport::counters where the dense path did everything.
+at::Tensor dense_counters(const AttentionCall& call, const at::Tensor& row_offsets) {
+  const int64_t pairs = call.queries() * call.keys();
+  const int64_t blocks = (call.queries() + cpu::exact::kBlockQueries - 1) / cpu::exact::kBlockQueries;
+  const int64_t row_bytes = (call.width() + call.value_width()) * call.key.element_size();
+  const at::Tensor support =
+      row_offsets.slice(0, 0, std::nullopt, std::max<int64_t>(1, call.queries())).diff();
+  at::Tensor counters =
+      at::tensor({int64_t{0}, int64_t{0}, int64_t{0}, int64_t{0}, pairs, blocks * call.keys() * row_bytes},
+                 at::kLong)
+          .repeat({call.batch(), call.heads(), 1});
+  if (call.queries() > 0) counters.select(-1, 2).copy_(support.view({call.batch(), call.heads()}));
+  return counters;
+}
+
 // Wide blocks keep no support: where there is one, the dense path collects everything.
 SupportTensors attention_support_cpu(const AttentionCall& call) {
   at::Tensor output = checked_output("sparse_mask_attention_support", call);
@@ -49,9 +65,11 @@ SupportTensors attention_support_cpu(const AttentionCall& call) {
     }
     counters = support.counters;
   }
-  return AT_DISPATCH_FLOATING_TYPES_AND2(at::kBFloat16, at::kHalf, call.query.scalar_type(), kName, [&] {
-    return cpu::attention_support<scalar_t>(call, counters, output);
-  });
+  SupportTensors result =
+      AT_DISPATCH_FLOATING_TYPES_AND2(at::kBFloat16, at::kHalf, call.query.scalar_type(), kName,
+                                      [&] { return cpu::attention_support<scalar_t>(call, output); });
+  std::get<4>(result) = counters.defined() ? counters : dense_counters(call, std::get<1>(result));
+  return result;
 }
 
 AttentionGradients attention_backward_cpu(const at::Tensor& grad, const AttentionCall& call,

@@ -1,0 +1,103 @@
+// The dense path of sparse_mask_attention by blocks of queries: every visible score in the accumulation type.
+// In, an AttentionProblem and ranges of queries of one key/value head at a time; out, rows of the result, or
+// rows of the query gradient and sums of the key and value gradients. A caller runs the blocks it chooses, in
+// the order it chooses: the result of a query depends on no other query, and a sum over queries is one chain
+// of multiply-adds in the order in which their blocks were added, whatever the blocks' sizes. One object per
+// thread: its scratch is reused over blocks and heads.
+#pragma once
+
+#include <functional>
+
+#include "ops/cpu/attention_block.h"
+
+namespace giantrabbit::ops::cpu {
+
+template <class T>
+class DenseForward {
+ public:
+  using A = Accumulate<T>;
+  // Sees a part of a block, at most problem.block_queries() queries, once its weights are there.
+  using SeeWeights = std::function<void(const QueryBlock& part, const WeightBlock<T>& weights)>;
+
+  // `problem` needs to live longer. `output` is [batch, heads, queries, value width].
+  DenseForward(const AttentionProblem<T>& problem, const HeadsView<T>& output);
+
+  // Once before the blocks of the heads that share a key/value head.
+  void prepare_head(int64_t batch, int64_t key_head);
+  // Writes the block's rows of the output. Any number of queries of a prepared head.
+  void run(const QueryBlock& block);
+  // The same, showing what lies between: `scores` sees each row before it becomes weights, if it is set.
+  void run(const QueryBlock& block, const SeeScores<A>& scores, const SeeWeights& weights);
+
+ private:
+  void write_output(const QueryBlock& part);
+
+  const AttentionProblem<T>& problem_;
+  HeadsView<T> output_;
+  ScratchMatrix<A> keys_;  // transposed, times the scale
+  ScratchMatrix<A> packed_values_;
+  ScratchMatrix<A> packed_output_;
+  WeightBlock<T> weights_;
+  RowMatrix<const A> values_{};
+  bool finite_values_ = true;
+};
+
+// Where gradients go; those without data are not asked for.
+template <class T>
+struct Targets {
+  HeadsView<T> query;
+  HeadsView<T> key;
+  HeadsView<T> value;
+  HeadsView<Accumulate<T>> scores;
+
+  bool needs_scores() const { return query.data || key.data || scores.data; }
+};
+
+template <class T>
+class DenseBackward {
+ public:
+  using A = Accumulate<T>;
+
+  // `problem` needs to live longer. `output_grad` is [batch, heads, queries, value width].
+  DenseBackward(const AttentionProblem<T>& problem, const HeadsView<const T>& output_grad,
+                const Targets<T>& targets);
+
+  // Starts the sums of the key and value gradients of a key/value head: at zero, or, with `keep_sums`, at
+  // what the targets hold.
+  void begin_head(int64_t batch, int64_t key_head, bool keep_sums);
+  // Writes the block's rows of the gradients of queries and scores and adds to the sums. Any number of
+  // queries of a head that shares the begun key/value head.
+  void add(const QueryBlock& block);
+  // Writes the sums to the targets.
+  void end_head();
+
+ private:
+  void add_part(const QueryBlock& part);
+  void compute_score_grad(const QueryBlock& part, const StridedMatrix<A>& output_grad);
+  void scale_score_grad(const QueryBlock& part);
+  void write_query_grad(const QueryBlock& part);
+  void write_scores_grad(const QueryBlock& part);
+  // sums[keys] += left^T . rows, where left is [queries, keys] and rows [queries, columns].
+  void add_transposed(const ScratchMatrix<A>& left, int64_t queries, const RowMatrix<const A>& rows,
+                      int64_t columns, const RowMatrix<A>& sums);
+
+  const AttentionProblem<T>& problem_;
+  HeadsView<const T> output_grad_;
+  Targets<T> targets_;
+  ScratchMatrix<A> keys_transposed_;  // times the scale
+  ScratchMatrix<A> values_transposed_;
+  ScratchMatrix<A> packed_keys_;
+  ScratchMatrix<A> packed_queries_;
+  ScratchMatrix<A> packed_output_grad_;
+  ScratchMatrix<A> packed_key_grad_;
+  ScratchMatrix<A> packed_value_grad_;
+  ScratchMatrix<A> packed_query_grad_;
+  ScratchMatrix<A> score_grad_;
+  WeightBlock<T> weights_;
+  RowMatrix<const A> keys_{};
+  bool finite_keys_ = true;
+  ResultRows<T> key_sums_;
+  ResultRows<T> value_sums_;
+};
+
+}  // namespace giantrabbit::ops::cpu

@@ -1,0 +1,57 @@
+// Forward of the dense path. In and out: attention_dense.h. A row of the result depends on its own query and
+// its head's keys only.
+#include "ops/cpu/attention_dense.h"
+
+namespace giantrabbit::ops::cpu {
+
+template <class T>
+DenseForward<T>::DenseForward(const AttentionProblem<T>& problem, const HeadsView<T>& output)
+    : problem_(problem),
+      output_(output),
+      keys_(problem.width, problem.keys),
+      packed_values_(problem.keys, problem.value_width),
+      packed_output_(problem.block_queries(), problem.value_width),
+      weights_(problem) {}
+
+template <class T>
+void DenseForward<T>::prepare_head(int64_t batch, int64_t key_head) {
+  const Range all{0, problem_.keys};
+  pack_transposed(rows_view(problem_.key, batch, key_head, all, problem_.width), problem_.scale, keys_);
+  values_ =
+      right_factor(rows_view(problem_.value, batch, key_head, all, problem_.value_width), packed_values_);
+  finite_values_ = all_finite(values_, problem_.keys, problem_.value_width);
+}
+
+template <class T>
+void DenseForward<T>::run(const QueryBlock& block) {
+  run(block, {}, [](const QueryBlock&, const WeightBlock<T>&) {});
+}
+
+template <class T>
+void DenseForward<T>::run(const QueryBlock& block, const SeeScores<A>& scores, const SeeWeights& weights) {
+  for_each_part(block, problem_.block_queries(), [&](const QueryBlock& part) {
+    weights_.compute(part, keys_, scores);
+    weights(part, weights_);
+    write_output(part);
+  });
+}
+
+// Weights of the block times the values, in the result's dtype.
+template <class T>
+void DenseForward<T>::write_output(const QueryBlock& part) {
+  const Range keys = weights_.keys();
+  const ResultRows<T> result(output_, part.batch, part.head, part.queries.begin, problem_.value_width,
+                             packed_output_);
+  weighted_product<A>({part.count(), problem_.value_width, keys.end - keys.begin},
+                      {weights_.weights.row(0) + keys.begin, weights_.weights.stride(), 1},
+                      {values_.data + keys.begin * values_.row, values_.row}, finite_values_, result.matrix(),
+                      false);
+  result.store(part.count());
+}
+
+template class DenseForward<float>;
+template class DenseForward<double>;
+template class DenseForward<c10::BFloat16>;
+template class DenseForward<c10::Half>;
+
+}  // namespace giantrabbit::ops::cpu

@@ -1,0 +1,171 @@
+// Operands of the products of sparse_mask_attention: rows of one head as a call stores them, and scratch
+// matrices in the accumulation type. In, views of the call's tensors; out, matrices whose rows are padded as
+// matrix_product wants them. Invariant: what is read in the padding is 0 wherever it takes part in a sum.
+#pragma once
+
+#include <algorithm>
+#include <memory>
+
+#include "ops/cpu/attention_problem.h"
+#include "ops/cpu/matrix_product.h"
+
+namespace giantrabbit::ops::cpu {
+
+// Scratch of one thread: a matrix whose rows are padded for matrix_product. Contents start undefined.
+template <class A>
+class ScratchMatrix {
+ public:
+  ScratchMatrix(int64_t rows, int64_t columns)
+      : stride_(scratch_stride(columns)),
+        data_(new A[static_cast<size_t>(rows * stride_ + kColumnPadding)]) {}
+
+  A* row(int64_t i) const { return data_.get() + i * stride_; }
+  int64_t stride() const { return stride_; }
+  StridedMatrix<A> left() const { return {data_.get(), stride_, 1}; }
+  RowMatrix<const A> right() const { return {data_.get(), stride_}; }
+  RowMatrix<A> result() { return {data_.get(), stride_}; }
+
+ private:
+  int64_t stride_;
+  std::unique_ptr<A[]> data_;
+};
+
+// Rows of one head, as they are stored.
+template <class T>
+struct RowsView {
+  const T* data;
+  int64_t row;
+  int64_t column;
+  int64_t rows;
+  int64_t columns;
+};
+
+template <class T>
+RowsView<T> rows_view(const HeadsView<const T>& view, int64_t batch, int64_t head, Range rows,
+                      int64_t columns) {
+  return {view.at(batch, head, rows.begin), view.row, view.column, rows.end - rows.begin, columns};
+}
+
+// Rows in the accumulation type, padded with zeros.
+template <class T, class A>
+void pack_rows(const RowsView<T>& from, ScratchMatrix<A>& to) {
+  for (int64_t i = 0; i < from.rows; ++i) {
+    const T* source = from.data + i * from.row;
+    A* target = to.row(i);
+    if (from.column == 1) {
+      for (int64_t j = 0; j < from.columns; ++j) target[j] = static_cast<A>(source[j]);
+    } else {
+      for (int64_t j = 0; j < from.columns; ++j) target[j] = static_cast<A>(source[j * from.column]);
+    }
+    std::fill(target + from.columns, target + padded_columns(from.columns), A(0));
+  }
+}
+
+// Rows as a left factor: in place where the type permits, else packed.
+template <class T, class A>
+StridedMatrix<A> left_factor(const RowsView<T>& rows, ScratchMatrix<A>& scratch) {
+  if constexpr (std::is_same_v<T, A>) {
+    return {rows.data, rows.row, rows.column};
+  } else {
+    pack_rows(rows, scratch);
+    return scratch.left();
+  }
+}
+
+// Rows as a right factor: in place where they also are whole paddings, else packed.
+template <class T, class A>
+RowMatrix<const A> right_factor(const RowsView<T>& rows, ScratchMatrix<A>& scratch) {
+  if constexpr (std::is_same_v<T, A>) {
+    if (rows.column == 1 && rows.columns % kColumnPadding == 0) return {rows.data, rows.row};
+  }
+  pack_rows(rows, scratch);
+  return scratch.right();
+}
+
+// Rows of one head that a product writes: in place where type and padding permit, else in scratch until
+// store() copies them.
+template <class T>
+class ResultRows {
+ public:
+  using A = Accumulate<T>;
+
+  ResultRows() = default;
+  ResultRows(const HeadsView<T>& view, int64_t batch, int64_t head, int64_t first, int64_t columns,
+             ScratchMatrix<A>& scratch)
+      : data_(view.at(batch, head, first)),
+        row_(view.row),
+        column_(view.column),
+        columns_(columns),
+        scratch_(scratch.result()) {}
+
+  RowMatrix<A> matrix() const {
+    if constexpr (std::is_same_v<T, A>) {
+      if (in_place()) return {data_, row_};
+    }
+    return scratch_;
+  }
+  void clear(int64_t rows) const {
+    const RowMatrix<A> result = matrix();
+    for (int64_t i = 0; i < rows; ++i) std::fill_n(result.data + i * result.row, columns_, A(0));
+  }
+  void load(int64_t rows) const {
+    if (in_place()) return;
+    for (int64_t i = 0; i < rows; ++i) {
+      for (int64_t j = 0; j < columns_; ++j)
+        scratch_.data[i * scratch_.row + j] = static_cast<A>(data_[i * row_ + j * column_]);
+    }
+  }
+  void store(int64_t rows) const {
+    if (in_place()) return;
+    for (int64_t i = 0; i < rows; ++i) {
+      for (int64_t j = 0; j < columns_; ++j)
+        data_[i * row_ + j * column_] = static_cast<T>(scratch_.data[i * scratch_.row + j]);
+    }
+  }
+
+ private:
+  bool in_place() const { return std::is_same_v<T, A> && column_ == 1 && columns_ % kColumnPadding == 0; }
+
+  T* data_ = nullptr;
+  int64_t row_ = 0;
+  int64_t column_ = 0;
+  int64_t columns_ = 0;
+  RowMatrix<A> scratch_{};
+};
+
+// A product whose left factor are weights or their gradients: where one is 0, its row of `right` does not
+// count.
+template <class A>
+void weighted_product(const ProductSize& size, const StridedMatrix<A>& weights,
+                      const RowMatrix<const A>& right, bool finite_right, const RowMatrix<A>& result,
+                      bool accumulate) {
+  if (finite_right) {
+    matrix_product(size, weights, right, result, accumulate);
+  } else {
+    matrix_product_without_zeros(size, weights, right, result, accumulate);
+  }
+}
+
+// Rows times `factor` as columns, in tiles that stay in the registers or the first-level cache.
+template <class T, class A>
+void pack_transposed(const RowsView<T>& from, A factor, ScratchMatrix<A>& to) {
+  constexpr int64_t kTile = 8;
+  int64_t begin = 0;
+  for (; begin + kTile <= from.rows; begin += kTile) {
+    const T* source = from.data + begin * from.row;
+    for (int64_t j = 0; j < from.columns; ++j, source += from.column) {
+      A tile[kTile];
+      for (int64_t i = 0; i < kTile; ++i) tile[i] = static_cast<A>(source[i * from.row]) * factor;
+      std::copy_n(tile, kTile, to.row(j) + begin);
+    }
+  }
+  for (int64_t j = 0; j < from.columns; ++j) {
+    const T* source = from.data + begin * from.row + j * from.column;
+    A* target = to.row(j) + begin;
+    for (int64_t i = begin; i < from.rows; ++i, source += from.row)
+      *target++ = static_cast<A>(*source) * factor;
+    std::fill(target, to.row(j) + padded_columns(from.rows), A(0));
+  }
+}
+
+}  // namespace giantrabbit::ops::cpu
