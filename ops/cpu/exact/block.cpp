@@ -21,11 +21,31 @@ constexpr int64_t kGrowth = 3;
 
 int64_t blocks_of(int64_t keys) { return (keys + kBlockKeys - 1) / kBlockKeys; }
 
+// Kept between calls: fresh pages would cost a short call more than its work.
+ScratchMemory& thread_memory() {
+  static thread_local ScratchMemory memory;
+  return memory;
+}
+
 }  // namespace
+
+char* ScratchMemory::take(size_t bytes) {
+  constexpr size_t kLine = 64;
+  constexpr size_t kRoom = 2 * kLine;  // a whole vector may be read and written behind every array
+  const size_t needed = (bytes + kRoom + kLine - 1) / kLine * kLine;
+  if (used_ == chunks_.size()) chunks_.emplace_back();
+  Chunk& chunk = chunks_[used_++];
+  if (chunk.size < needed) {
+    chunk.bytes.reset(new char[needed + kLine]);
+    chunk.size = needed;
+  }
+  const auto address = reinterpret_cast<uintptr_t>(chunk.bytes.get());
+  return reinterpret_cast<char*>((address + kLine - 1) / kLine * kLine);
+}
 
 const Functions& chosen_functions() {
 #if defined(__x86_64__)
-  static const Functions& functions = [&]() -> const Functions& {
+  static const Functions& functions = []() -> const Functions& {
     switch (chosen_capability()) {
       case Capability::amx:
         return amx::exact_functions;
@@ -55,18 +75,13 @@ void Counters::add(const Counters& other) {
 }
 
 BlockStages::BlockStages(const AttentionProblem<float>& problem)
-    : problem_(problem), functions_(chosen_functions()) {
+    : problem_(problem), functions_(chosen_functions()), memory_(thread_memory()) {
+  memory_.clear();
   const int64_t step = functions_.step_multiple;
   steps_ = (problem.width / functions_.coordinates_per_step + step - 1) / step * step;
   capacity_ = kBlockQueries * std::clamp(problem.keys / kWideShare, kAlwaysNarrow, kMostEntries) +
               problem.keys + kBlockKeys;
-  // Cache lines, and a whole vector of room behind every array.
-  const auto allocate = [&]<class T>(T*& array, int64_t count) {
-    constexpr int64_t kLine = 64;
-    memory_.emplace_back(new char[static_cast<size_t>(count) * sizeof(T) + 3 * kLine]);
-    const auto address = reinterpret_cast<uintptr_t>(memory_.back().get());
-    array = reinterpret_cast<T*>((address + kLine - 1) / kLine * kLine);
-  };
+  const auto allocate = [&]<class T>(T*& array, int64_t count) { array = memory_.array<T>(count); };
   allocate(rows_.queries, kBlockQueries * problem.width);
   allocate(rows_.codes, kBlockQueries * steps_);
   for (float** array :
@@ -75,6 +90,7 @@ BlockStages::BlockStages(const AttentionProblem<float>& problem)
   }
   allocate(rows_.offset, kBlockQueries);
   allocate(pass_.words, kBlockQueries * kPassBlocks);
+  allocate(pass_.marked, kBlockQueries);
   allocate(pass_.limits, kBlockQueries * kPassBlocks);
   for (Candidates& candidates : lists_) {
     allocate(candidates.offsets, kBlockQueries + 1);

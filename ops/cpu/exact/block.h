@@ -48,7 +48,26 @@ struct BlockSupport {
   std::vector<float> weights;
 };
 
-// Scratch of one thread and the stages over it.
+// Arrays of undefined content on cache lines, each with room for a vector behind it.
+class ScratchMemory {
+ public:
+  void clear() { used_ = 0; }
+  template <class T>
+  T* array(int64_t count) {
+    return reinterpret_cast<T*>(take(static_cast<size_t>(count) * sizeof(T)));
+  }
+
+ private:
+  struct Chunk {
+    std::unique_ptr<char[]> bytes;
+    size_t size = 0;
+  };
+  char* take(size_t bytes);
+  std::vector<Chunk> chunks_;  // the n-th array of a user gets the n-th
+  size_t used_ = 0;
+};
+
+// Scratch of one thread and the stages over it; one at a time in a thread.
 class BlockStages {
  public:
   // Widths are those of the padded problem; the mask's rules are read per row.
@@ -76,7 +95,7 @@ class BlockStages {
   const Functions& functions_;
   int64_t steps_;
   int64_t capacity_;  // of a list of candidates
-  std::vector<std::unique_ptr<char[]>> memory_;
+  ScratchMemory& memory_;
   QueryRows rows_{};
   Pass pass_{};
   std::array<Candidates, 2> lists_{};

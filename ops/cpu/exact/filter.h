@@ -243,13 +243,14 @@ inline void filter(const exact::KeyCodes& keys, const exact::QueryRows& rows, co
   hide_keys(rows, pass);
 }
 
-// Marked keys, in rows that have a bound to be marked by.
 inline int64_t count_marked(const exact::QueryRows& rows, const exact::Pass& pass) {
   int64_t count = 0;
   for (int64_t i = 0; i < rows.rows; ++i) {
-    if (rows.bound[i] == -kFloatInfinity) continue;
     const uint64_t* words = pass.words + i * exact::kPassBlocks;
-    for (int64_t b = 0; b < pass.count; ++b) count += __builtin_popcountll(words[b]);
+    int64_t marked = 0;
+    for (int64_t b = 0; b < pass.count; ++b) marked += __builtin_popcountll(words[b]);
+    pass.marked[i] = static_cast<int32_t>(marked);
+    if (rows.bound[i] != -kFloatInfinity) count += marked;
   }
   return count;
 }

@@ -38,7 +38,8 @@ struct KeyCodes {
   float* norm;     // [blocks]
 };
 
-// A block of queries of one head on its way through the stages. Arrays are indexed by the row in the block.
+// A block of queries of one head on its way through the stages. Arrays are indexed by the row in the block
+// and have room for 96.
 struct QueryRows {
   Rule rule;
   int64_t rows;
@@ -65,6 +66,7 @@ struct Pass {
   int64_t first;
   int64_t count;
   uint64_t* words;  // [96][kPassBlocks]
+  int32_t* marked;  // [96] bits in a row's words, set by count()
   int32_t* limits;  // [96][kPassBlocks] scratch: thresholds of the low-precision scores
 };
 
@@ -134,6 +136,7 @@ struct Functions {
   bool (*quantise_queries)(Rows from, float score_scale, int64_t steps, const QueryRows& rows);
   void (*seed)(const KeyCodes& keys, const QueryRows& rows, const Pass& pass);
   void (*filter)(const KeyCodes& keys, const QueryRows& rows, const Pass& pass);
+  // Marked keys in rows that had a bound to be marked by.
   int64_t (*count)(const QueryRows& rows, const Pass& pass);
   // Scores of the marked keys join `from`, bounds rise, what stays above them goes to `to`; false if `to` has
   // no room for `capacity`.

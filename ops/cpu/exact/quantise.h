@@ -53,14 +53,15 @@ inline Scale code_scale(float maximum) {
 // Largest magnitude of a row; +infinity if a number in it is not finite.
 inline float largest_magnitude(const float* row, int64_t width) {
   Vec<float> largest{};
-  Vec<float> zero{};
+  uint64_t finite = kAllKeys;
   for (int64_t k = 0; k < width; k += kLanes) {
     const Vec<float> values = load(row + k);
-    zero += values * 0.0f;
-    largest = larger(largest, larger(values, -values));
+    const Vec<float> magnitudes = larger(values, -values);
+    finite &= bits_above(broadcast(kFloatInfinity), magnitudes);
+    largest = larger(largest, magnitudes);
   }
-  const bool finite = lane_total(zero) == 0.0f;
-  return finite ? lane_maximum(largest) : kFloatInfinity;
+  constexpr uint64_t kEveryLane = kAllKeys >> (64 - kLanes);
+  return (finite & kEveryLane) == kEveryLane ? lane_maximum(largest) : kFloatInfinity;
 }
 
 #if defined(__AVX512VNNI__)
@@ -86,15 +87,13 @@ inline void code_key(const float* key, int64_t width, Scale scale, uint32_t* cod
   }
 }
 
-inline void code_query(const float* query, int64_t width, Scale scale, uint32_t* codes, int32_t* offset,
+inline void code_query(const float* query, int64_t width, Scale scale, uint32_t* codes, Vec<float>& sum,
                        Vec<float>& errors, Vec<float>& squares) {
-  __m512i sum = _mm512_setzero_si512();
   for (int64_t k = 0; k < width; k += kLanes) {
     const __m128i bytes = code_bytes(load(query + k), scale, errors, squares);
     __builtin_memcpy(codes + k / 4, &bytes, sizeof(bytes));
-    sum = _mm512_add_epi32(sum, _mm512_cvtepi8_epi32(bytes));
+    sum += (Vec<float>)_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes));
   }
-  *offset = 128 * _mm512_reduce_add_epi32(sum);
 }
 #else
 inline void code_key(const float* key, int64_t width, Scale /*scale*/, uint32_t* codes,
@@ -103,11 +102,10 @@ inline void code_key(const float* key, int64_t width, Scale /*scale*/, uint32_t*
   for (int64_t k = 0; k < width; ++k) __builtin_memcpy(codes + k * exact::kBlockKeys, key + k, sizeof(float));
 }
 
-inline void code_query(const float* query, int64_t width, Scale /*scale*/, uint32_t* codes, int32_t* offset,
-                       Vec<float>& /*errors*/, Vec<float>& squares) {
+inline void code_query(const float* query, int64_t width, Scale /*scale*/, uint32_t* codes,
+                       Vec<float>& /*sum*/, Vec<float>& /*errors*/, Vec<float>& squares) {
   for (int64_t k = 0; k < width; k += kLanes) squares += load(query + k) * load(query + k);
   __builtin_memcpy(codes, query, static_cast<size_t>(width) * sizeof(float));
-  *offset = 0;
 }
 #endif
 
@@ -176,8 +174,10 @@ inline bool quantise_queries(exact::Rows from, float score_scale, int64_t steps,
     const Scale scale = code_scale(maximum);
     Vec<float> errors{};
     Vec<float> squares{};
-    code_query(query, to.width, scale, codes, to.offset + i, errors, squares);
-    const Four totals = four_totals(errors, squares, errors, squares);
+    Vec<float> sum{};  // of the codes; whole numbers, exact
+    code_query(query, to.width, scale, codes, sum, errors, squares);
+    const Four totals = four_totals(errors, squares, sum, sum);
+    to.offset[i] = 128 * static_cast<int32_t>(totals.value[2]);
     const float norm = bounded_norm(totals.value[1]);
     to.error[i] = kIntegerProducts ? bounded_norm(totals.value[0]) : 0.0f;
     to.norm[i] = norm + to.error[i];  // of the query itself, not of its code

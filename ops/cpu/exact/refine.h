@@ -8,64 +8,206 @@
 namespace giantrabbit::ops::cpu::GR_CAPABILITY {
 namespace {
 
-// The keys of the set bits, rising. Returns their number; writes up to 16 more.
-inline int64_t collect_keys(const uint64_t* words, int64_t count, int64_t first_block, int32_t* keys) {
+// Positions of the words that are not 0. Most are: eight are looked at together, so that few branches depend
+// on the data.
+inline int64_t collect_words(const uint64_t* words, int64_t count, int32_t* positions) {
   int64_t found = 0;
+#if defined(__AVX512F__)
+  const __m512i lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+  for (int64_t b = 0; b < count; b += 16) {  // rows of words are whole multiples of 16
+    const __mmask8 low = _mm512_test_epi64_mask(_mm512_loadu_si512(words + b), _mm512_loadu_si512(words + b));
+    const __mmask8 high =
+        _mm512_test_epi64_mask(_mm512_loadu_si512(words + b + 8), _mm512_loadu_si512(words + b + 8));
+    uint32_t bits = low | static_cast<uint32_t>(high) << 8;
+    if (b + 16 > count) bits &= (1u << (count - b)) - 1;
+    const __m512i numbers = _mm512_add_epi32(lanes, _mm512_set1_epi32(static_cast<int32_t>(b)));
+    _mm512_storeu_si512(positions + found,
+                        _mm512_maskz_compress_epi32(static_cast<__mmask16>(bits), numbers));
+    found += __builtin_popcount(bits);
+  }
+#else
   for (int64_t b = 0; b < count; ++b) {
-    const int64_t first = (first_block + b) * exact::kBlockKeys;
-    for (uint64_t word = words[b]; word != 0; word &= word - 1) {
+    positions[found] = static_cast<int32_t>(b);
+    found += words[b] != 0 ? 1 : 0;
+  }
+#endif
+  return found;
+}
+
+constexpr uint64_t kHighestKey = uint64_t{1} << 63;
+
+// The keys of the set bits, rising. Returns their number; may write one more.
+inline int64_t collect_keys(const uint64_t* words, int64_t count, int64_t first_block, int32_t* keys) {
+  int32_t positions[exact::kPassBlocks + 16];
+  const int64_t used = collect_words(words, count, positions);
+  int64_t found = 0;
+  for (int64_t i = 0; i < used; ++i) {
+    const int64_t first = (first_block + positions[i]) * exact::kBlockKeys;
+    uint64_t word = words[positions[i]];
+    keys[found] = static_cast<int32_t>(first + __builtin_ctzll(word));
+    word &= word - 1;
+    // A second key is about as likely as none: written in either case. A third is rare.
+    keys[found + 1] = static_cast<int32_t>(first + __builtin_ctzll(word | kHighestKey));
+    found += word != 0 ? 2 : 1;
+    for (word &= word - 1; word != 0; word &= word - 1) {
       keys[found++] = static_cast<int32_t>(first + __builtin_ctzll(word));
     }
   }
   return found;
 }
 
-template <exact::Rule rule>
-inline void raise_bound(const exact::QueryRows& rows, int64_t i, const float* scores, int64_t count) {
-  const Threshold threshold = list_threshold<rule>(scores, count);
-  rows.maximum[i] = threshold.maximum;
-  rows.tau[i] = threshold.tau;
-  rows.bound[i] = threshold.bound > rows.bound[i] ? threshold.bound : rows.bound[i];
-}
-
-// One row: what the pass marked goes in front of the list, whose keys are larger (passes go from the last
-// keys to the first).
-inline int64_t refine_row(exact::Rows keys, const exact::QueryRows& rows, const exact::Pass& pass, int64_t i,
-                          const exact::Candidates& from, const exact::RowScratch& scratch) {
-  const int64_t old = from.offsets[i + 1] - from.offsets[i];
-  const int64_t found =
-      collect_keys(pass.words + i * exact::kPassBlocks, pass.count, pass.first, scratch.keys);
-  gathered_products(rows.queries + i * rows.width, keys, scratch.keys, found, rows.width, scratch.scores);
-  copy_list(scratch.keys + found, from.keys + from.offsets[i], old);
-  copy_list(scratch.scores + found, from.scores + from.offsets[i], old);
-  if (found == 0) return old;
-  if (rows.rule == exact::Rule::sparsemax) {
-    raise_bound<exact::Rule::sparsemax>(rows, i, scratch.scores, found + old);
-  } else {
-    raise_bound<exact::Rule::entmax15>(rows, i, scratch.scores, found + old);
+// The scores of what the pass marked go in front of a row's list, whose keys are larger (passes go from the
+// last keys to the first). Returns their number.
+inline int64_t join_list(exact::Rows keys, const exact::QueryRows& rows, const exact::Pass& pass, int64_t i,
+                         const exact::Candidates& from, int32_t* list_keys, float* list_scores) {
+  const int64_t found = collect_keys(pass.words + i * exact::kPassBlocks, pass.count, pass.first, list_keys);
+  gathered_products(rows.queries + i * rows.width, keys, list_keys, found, rows.width, list_scores);
+  const int64_t begin = from.offsets[i];
+  const int64_t old = from.offsets[i + 1] - begin;
+  for (int64_t j = 0; j < old; j += kLanes) {
+    store(list_keys + found + j, load(from.keys + begin + j));
+    store(list_scores + found + j, load(from.scores + begin + j));
   }
   return found + old;
+}
+
+// What is above the row's bound goes to the end of `to`; false if there is no room.
+inline bool keep_above(const exact::QueryRows& rows, int64_t i, const int32_t* list_keys,
+                       const float* list_scores, int64_t count, const exact::Candidates& to,
+                       int64_t capacity) {
+  int64_t end = to.offsets[i];
+  if (end + count + kLanes > capacity) return false;
+  const Vec<float> bound = broadcast(rows.bound[i]);
+  for (int64_t j = 0; j < count; j += kLanes) {
+    const Vec<float> scores = load(list_scores + j);
+    uint64_t bits = bits_above(scores, bound);
+    if (j + kLanes > count) bits &= ~(kAllKeys << (count - j));
+    compress(to.keys + end, load(list_keys + j), bits);
+    end += compress(to.scores + end, scores, bits);
+  }
+  to.offsets[i + 1] = end;
+  return true;
+}
+
+template <exact::Rule rule>
+inline bool refine_long_row(exact::Rows keys, const exact::QueryRows& rows, const exact::Pass& pass,
+                            int64_t i, const exact::Candidates& from, const exact::RowScratch& scratch,
+                            const exact::Candidates& to, int64_t capacity) {
+  const int64_t count = join_list(keys, rows, pass, i, from, scratch.keys, scratch.scores);
+  if (count > 0) {
+    const Threshold threshold = list_threshold<rule>(scratch.scores, count);
+    rows.maximum[i] = threshold.maximum;
+    rows.tau[i] = threshold.tau;
+    rows.bound[i] = threshold.bound > rows.bound[i] ? threshold.bound : rows.bound[i];
+  }
+  return keep_above(rows, i, scratch.keys, scratch.scores, count, to, capacity);
+}
+
+// Short lists of a group of rows, with room for a vector behind each.
+struct GroupLists {
+  static constexpr int64_t kRoom = kShortList + kLanes;
+  alignas(64) int32_t keys[kGroupRows][kRoom];
+  alignas(64) float scores[kGroupRows][kRoom];
+  int64_t count[kGroupRows];
+};
+
+// Rows of scores as columns, -infinity behind the end of a list.
+inline void transpose_scores(const GroupLists& lists, int64_t longest, GroupScores& to) {
+#if defined(__AVX512F__)
+  for (int64_t first = 0; first < longest; first += kLanes) {
+    __m512 rows[kGroupRows];
+#pragma GCC unroll 16
+    for (int64_t r = 0; r < kGroupRows; ++r) {
+      const int64_t left = lists.count[r] - first;
+      const uint64_t bits = left >= kLanes ? kAllKeys : left <= 0 ? 0 : ~(kAllKeys << left);
+      rows[r] = (__m512)keep_lanes(load(lists.scores[r] + first), bits);
+    }
+    transpose(rows);
+#pragma GCC unroll 16
+    for (int64_t k = 0; k < kLanes; ++k) store(to.values[first + k], (Vec<float>)rows[k]);
+  }
+#else
+  for (int64_t k = 0; k < longest; ++k) {
+    for (int64_t r = 0; r < kGroupRows; ++r) {
+      to.values[k][r] = k < lists.count[r] ? lists.scores[r][k] : -kFloatInfinity;
+    }
+  }
+#endif
+}
+
+// Maximum, threshold and bound of the rows of a group; rows without scores keep what they have.
+template <exact::Rule rule>
+inline void raise_bounds(const exact::QueryRows& rows, int64_t first_row, const GroupScores& scores,
+                         int64_t longest) {
+  for (int64_t v = 0; v < kGroupVectors; ++v) {
+    Vec<float> maximum = broadcast(-kFloatInfinity);
+    for (int64_t k = 0; k < longest; ++k) maximum = larger(maximum, load(scores.values[k] + v * kLanes));
+    const uint64_t scored = bits_above(maximum, broadcast(-kFloatInfinity));
+    const Vec<float> known = (load(rows.bound + first_row + v * kLanes) - maximum) * kScoreFactor<rule>;
+    const Vec<float> tau =
+        lane_thresholds<rule>(scores, longest, v, maximum, larger(known, broadcast(-1.0f)));
+    const Vec<float> bound = score_bound<rule>(maximum, larger(maximum, -maximum), tau);
+    const auto update = [&](float* array, Vec<float> values, uint64_t bits) {
+      float* lanes = array + first_row + v * kLanes;
+      store(lanes, select_lanes(bits, values, load(lanes)));
+    };
+    update(rows.maximum, maximum, scored);
+    update(rows.tau, tau, scored);
+    update(rows.bound, bound, scored & bits_above(bound, load(rows.bound + first_row + v * kLanes)));
+  }
+}
+
+template <exact::Rule rule>
+inline bool refine_group(exact::Rows keys, const exact::QueryRows& rows, const exact::Pass& pass,
+                         int64_t first_row, int64_t longest, const exact::Candidates& from,
+                         const exact::Candidates& to, int64_t capacity) {
+  GroupLists lists;
+  const int64_t count = rows.rows - first_row < kGroupRows ? rows.rows - first_row : kGroupRows;
+  for (int64_t r = 0; r < kGroupRows; ++r) {
+    lists.count[r] =
+        r < count ? join_list(keys, rows, pass, first_row + r, from, lists.keys[r], lists.scores[r]) : 0;
+  }
+  if (longest > 0) {
+    GroupScores scores;
+    transpose_scores(lists, longest, scores);
+    raise_bounds<rule>(rows, first_row, scores, longest);
+  }
+  for (int64_t r = 0; r < count; ++r) {
+    if (!keep_above(rows, first_row + r, lists.keys[r], lists.scores[r], lists.count[r], to, capacity))
+      return false;
+  }
+  return true;
+}
+
+template <exact::Rule rule>
+inline bool refine_rows(exact::Rows keys, const exact::QueryRows& rows, const exact::Pass& pass,
+                        const exact::Candidates& from, const exact::RowScratch& scratch,
+                        const exact::Candidates& to, int64_t capacity) {
+  to.offsets[0] = 0;
+  for (int64_t first = 0; first < rows.rows; first += kGroupRows) {
+    const int64_t end = first + kGroupRows < rows.rows ? first + kGroupRows : rows.rows;
+    int64_t longest = 0;
+    for (int64_t i = first; i < end; ++i) {
+      const int64_t count = pass.marked[i] + from.offsets[i + 1] - from.offsets[i];
+      longest = count > longest ? count : longest;
+    }
+    if (longest <= kShortList) {
+      if (!refine_group<rule>(keys, rows, pass, first, longest, from, to, capacity)) return false;
+      continue;
+    }
+    for (int64_t i = first; i < end; ++i) {
+      if (!refine_long_row<rule>(keys, rows, pass, i, from, scratch, to, capacity)) return false;
+    }
+  }
+  return true;
 }
 
 inline bool refine(exact::Rows keys, const exact::QueryRows& rows, const exact::Pass& pass,
                    const exact::Candidates& from, const exact::RowScratch& scratch,
                    const exact::Candidates& to, int64_t capacity) {
-  to.offsets[0] = 0;
-  for (int64_t i = 0; i < rows.rows; ++i) {
-    const int64_t count = refine_row(keys, rows, pass, i, from, scratch);
-    int64_t end = to.offsets[i];
-    if (end + count + kLanes > capacity) return false;
-    const Vec<float> bound = broadcast(rows.bound[i]);
-    for (int64_t j = 0; j < count; j += kLanes) {
-      const Vec<float> scores = load(scratch.scores + j);
-      uint64_t bits = bits_above(scores, bound);
-      if (j + kLanes > count) bits &= ~(kAllKeys << (count - j));
-      compress(to.keys + end, load(scratch.keys + j), bits);
-      end += compress(to.scores + end, scores, bits);
-    }
-    to.offsets[i + 1] = end;
-  }
-  return true;
+  return rows.rule == exact::Rule::sparsemax
+             ? refine_rows<exact::Rule::sparsemax>(keys, rows, pass, from, scratch, to, capacity)
+             : refine_rows<exact::Rule::entmax15>(keys, rows, pass, from, scratch, to, capacity);
 }
 
 // Weights of a row from its list; keys whose weight is 0 leave. Returns the size of the support.

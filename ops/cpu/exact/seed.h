@@ -29,15 +29,12 @@ inline void seed_tile(const exact::KeyCodes& keys, const exact::QueryRows& rows,
                       int64_t first_row, int64_t b, SeedScores& scores) {
   const int64_t block = pass.first + b;
   const uint32_t* codes = keys.codes + block * keys.steps * exact::kBlockKeys;
-  float scale[kFilterRows];
-  float error[kFilterRows];
-  int32_t offset[kFilterRows];
-  for (int64_t i = 0; i < kFilterRows; ++i) {
-    const int64_t row = first_row + i < rows.rows ? first_row + i : rows.rows - 1;
-    scale[i] = rows.scale[row] * keys.scale[block];
-    error[i] = score_error(rows, row, keys, block);
-    offset[i] = rows.offset[row];
-  }
+  alignas(64) float scale[kLanes];
+  alignas(64) float error[kLanes];
+  const int32_t* offset = rows.offset + first_row;
+  store(scale, load(rows.scale + first_row) * keys.scale[block]);
+  store(error,
+        load(rows.norm + first_row) * keys.error[block] + load(rows.error + first_row) * keys.norm[block]);
 #pragma GCC unroll 1
   for (int64_t piece = 0; piece < kFilterPieces; ++piece) {
     const int64_t first_key = b * exact::kBlockKeys + piece * kFilterKeys;
@@ -53,25 +50,55 @@ inline void seed_tile(const exact::KeyCodes& keys, const exact::QueryRows& rows,
   }
 }
 
-// The threshold of the largest scores of 64 lanes of keys: different keys, so a lower bound of the row's.
+// A lower bound of the threshold of the largest scores of 64 lanes of keys: different keys, so also one of
+// the row's. Two steps of Newton's method, which stays below the solution, from the smallest threshold there
+// is.
 template <exact::Rule rule>
 inline float lane_bound(const Vec<float>* lanes) {
-  constexpr float kReach = rule == exact::Rule::sparsemax ? 1.0f : 2.0f;
   Vec<float> best = lanes[0];
 #pragma GCC unroll 16
   for (int64_t v = 1; v < kBlockVectors; ++v) best = larger(best, lanes[v]);
   const float maximum = lane_maximum(best);
   if (maximum == -kFloatInfinity) return maximum;
-  float near[exact::kBlockKeys + kShortList + kLanes];
-  int64_t count = 0;
+  float tau = -1.0f;
+  for (int step = 0; step < 2; ++step) {
+    Vec<float> sum{};
+    Vec<float> squares{};
+    int64_t count = 0;
 #pragma GCC unroll 16
-  for (int64_t v = 0; v < kBlockVectors; ++v) {
-    count += compress(near + count, lanes[v], bits_above(lanes[v], broadcast(maximum - kReach)));
+    for (int64_t v = 0; v < kBlockVectors; ++v) {
+      const Vec<float> distance = (lanes[v] - maximum) * kScoreFactor<rule> - tau;
+      const Vec<float> kept = larger(distance, Vec<float>{});
+      if (rule == exact::Rule::sparsemax) count += __builtin_popcountll(bits_above(distance, Vec<float>{}));
+      if (rule == exact::Rule::entmax15) squares += kept * kept;
+      sum += kept;
+    }
+    const float total = lane_total(sum);
+    if constexpr (rule == exact::Rule::sparsemax) {
+      tau += (total - 1.0f) / static_cast<float>(count);
+    } else {
+      const float norm = lane_total(squares);
+      tau += (norm - __builtin_sqrtf(norm)) / total;
+    }
   }
-  return list_threshold<rule>(near, count).bound;
+  return score_bound<rule>(maximum, __builtin_fabsf(maximum), tau);
 }
 
-template <exact::Rule rule>
+// What the stored score of a key must exceed, per block: the bound less both errors, rounded down.
+struct SeedLimits {
+  alignas(16) float values[exact::kSeedBlocks];
+
+  SeedLimits(const exact::KeyCodes& keys, const exact::QueryRows& rows, const exact::Pass& pass, int64_t i) {
+    for (int64_t b = 0; b < exact::kSeedBlocks; ++b) {
+      const int64_t block = b < pass.count ? pass.first + b : pass.first;
+      const float limit = rows.bound[i] - 2.0f * score_error(rows, i, keys, block);
+      values[b] = limit - __builtin_fabsf(limit) * 2e-6f;
+    }
+  }
+};
+
+// `whole`: the row sees every key of the pass.
+template <exact::Rule rule, bool whole>
 inline void seed_row(const exact::KeyCodes& keys, const exact::QueryRows& rows, const exact::Pass& pass,
                      int64_t i, const float* lower) {
   uint64_t* words = pass.words + i * exact::kPassBlocks;
@@ -79,18 +106,17 @@ inline void seed_row(const exact::KeyCodes& keys, const exact::QueryRows& rows, 
 #pragma GCC unroll 16
   for (int64_t v = 0; v < kBlockVectors; ++v) lanes[v] = broadcast(-kFloatInfinity);
   for (int64_t b = 0; b < pass.count; ++b) {
-    words[b] = visible_keys(rows, i, pass.first + b);
+    words[b] = whole ? kAllKeys : visible_keys(rows, i, pass.first + b);
 #pragma GCC unroll 16
     for (int64_t v = 0; v < kBlockVectors; ++v) {
       const Vec<float> scores = load(lower + b * exact::kBlockKeys + v * kLanes);
-      lanes[v] =
-          larger(lanes[v], words[b] == kAllKeys ? scores : keep_lanes(scores, words[b] >> (v * kLanes)));
+      lanes[v] = larger(lanes[v], whole ? scores : keep_lanes(scores, words[b] >> (v * kLanes)));
     }
   }
   rows.bound[i] = lane_bound<rule>(lanes);
+  const SeedLimits limits(keys, rows, pass, i);
   for (int64_t b = 0; b < pass.count; ++b) {
-    const float cut = rows.bound[i] - 2.0f * score_error(rows, i, keys, pass.first + b);
-    const Vec<float> limit = broadcast(cut - __builtin_fabsf(cut) * 2e-6f);
+    const Vec<float> limit = broadcast(limits.values[b]);
     uint64_t bits = 0;
 #pragma GCC unroll 16
     for (int64_t v = 0; v < kBlockVectors; ++v) {
@@ -100,7 +126,13 @@ inline void seed_row(const exact::KeyCodes& keys, const exact::QueryRows& rows, 
   }
 }
 
-inline void seed(const exact::KeyCodes& keys, const exact::QueryRows& rows, const exact::Pass& pass) {
+inline bool sees_whole_pass(const exact::QueryRows& rows, const exact::Pass& pass, int64_t i) {
+  return rows.listed == nullptr && rows.begin[i] <= pass.first * exact::kBlockKeys &&
+         rows.end[i] >= (pass.first + pass.count) * exact::kBlockKeys;
+}
+
+template <exact::Rule rule>
+inline void seed_rows(const exact::KeyCodes& keys, const exact::QueryRows& rows, const exact::Pass& pass) {
   const TileSession session;
   static_cast<void>(session);
   SeedScores scores;
@@ -110,12 +142,20 @@ inline void seed(const exact::KeyCodes& keys, const exact::QueryRows& rows, cons
       if (tile_sees(range, pass.first + b)) seed_tile(keys, rows, pass, first, b, scores);
     }
     for (int64_t i = first; i < first + kFilterRows && i < rows.rows; ++i) {
-      if (rows.rule == exact::Rule::sparsemax) {
-        seed_row<exact::Rule::sparsemax>(keys, rows, pass, i, scores.lower[i - first]);
+      if (sees_whole_pass(rows, pass, i)) {
+        seed_row<rule, true>(keys, rows, pass, i, scores.lower[i - first]);
       } else {
-        seed_row<exact::Rule::entmax15>(keys, rows, pass, i, scores.lower[i - first]);
+        seed_row<rule, false>(keys, rows, pass, i, scores.lower[i - first]);
       }
     }
+  }
+}
+
+inline void seed(const exact::KeyCodes& keys, const exact::QueryRows& rows, const exact::Pass& pass) {
+  if (rows.rule == exact::Rule::sparsemax) {
+    seed_rows<exact::Rule::sparsemax>(keys, rows, pass);
+  } else {
+    seed_rows<exact::Rule::entmax15>(keys, rows, pass);
   }
 }
 

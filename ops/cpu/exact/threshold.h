@@ -1,4 +1,4 @@
-// Thresholds of sparsemax and entmax-1.5 over a list of scores: exact, for any list that holds the support.
+// Thresholds of sparsemax and entmax-1.5 over lists of scores: exact, for any list that holds the support.
 // Scores in; the largest score, the threshold relative to it, and a bound on scores out. Invariant: a score
 // at or below the bound has weight 0 in any row that contains the list (Note [Exact by bounds]). Definition
 // of the threshold: Note [Sparsemax threshold] in ops/reference/sparsemax.cpp.
@@ -10,92 +10,20 @@
 namespace giantrabbit::ops::cpu::GR_CAPABILITY {
 namespace {
 
+// Scores are read as y = factor (score - maximum): the largest y is 0 and tau lies in [-1, 0).
+template <exact::Rule rule>
+constexpr float kScoreFactor = rule == exact::Rule::sparsemax ? 1.0f : 0.5f;
+
 struct Threshold {
   float maximum;
-  float tau;    // of score - maximum (sparsemax) or half of it (entmax15)
+  float tau;    // of y
   float bound;  // of scores
 };
 
-// A short list stays in registers.
-constexpr int64_t kShortVectors = 32 / kLanes;
-constexpr int64_t kShortList = 32;
-
-struct ShortList {
-  Vec<float>
-      values[kShortVectors];  // relative to the maximum, so the largest is 0; -infinity behind the list
-};
-
-// y is in the support if the y above it exceed it by less than 1 in total.
-inline float short_sparsemax(const ShortList& list, const float* relative, int64_t count) {
-  Vec<float> excess[kShortVectors] = {};
-  for (int64_t i = 0; i < count; ++i) {
-    const Vec<float> value = broadcast(relative[i]);
-#pragma GCC unroll 8
-    for (int64_t j = 0; j < kShortVectors; ++j) excess[j] += larger(value - list.values[j], Vec<float>{});
-  }
-  Vec<float> sum{};
-  Vec<float> members{};
-#pragma GCC unroll 8
-  for (int64_t j = 0; j < kShortVectors; ++j) {
-    sum += excess[j] < 1.0f ? list.values[j] : Vec<float>{};
-    members += excess[j] < 1.0f ? broadcast(1.0f) : Vec<float>{};
-  }
-  return (lane_total(sum) - 1.0f) / lane_total(members);
-}
-
-// For the k largest y the threshold is mean - sqrt((1 - squares about the mean) / k); y is in the support if
-// that of all values not smaller than y lies below it. One step of Newton's method takes back what the
-// difference of squares lost.
-inline float short_entmax15(const ShortList& list, const float* relative, int64_t count) {
-  Vec<float> members[kShortVectors] = {};
-  Vec<float> sums[kShortVectors] = {};
-  Vec<float> squares[kShortVectors] = {};
-  for (int64_t i = 0; i < count; ++i) {
-    const Vec<float> value = broadcast(relative[i]);
-#pragma GCC unroll 8
-    for (int64_t j = 0; j < kShortVectors; ++j) {
-      const Vec<float> kept = value >= list.values[j] ? value : Vec<float>{};
-      members[j] += value >= list.values[j] ? broadcast(1.0f) : Vec<float>{};
-      sums[j] += kept;
-      squares[j] += kept * kept;
-    }
-  }
-  float tau = -1.0f;
-  Vec<float> best = broadcast(-kFloatInfinity);
-#pragma GCC unroll 8
-  for (int64_t j = 0; j < kShortVectors; ++j) {
-    const Vec<float> mean = sums[j] / members[j];
-    const Vec<float> room = (1.0f - (squares[j] - sums[j] * mean)) / members[j];
-    const Vec<float> candidate = mean - square_root(larger(room, Vec<float>{}));
-    best = larger(best, candidate < list.values[j] ? candidate : broadcast(-kFloatInfinity));
-  }
-  const float found = lane_maximum(best);
-  tau = found > tau ? found : tau;
-  Vec<float> total{};
-  Vec<float> total_squares{};
-#pragma GCC unroll 8
-  for (int64_t j = 0; j < kShortVectors; ++j) {
-    const Vec<float> root = larger(list.values[j] - tau, Vec<float>{});
-    total += root;
-    total_squares += root * root;
-  }
-  return tau + (lane_total(total_squares) - 1.0f) / (2.0f * lane_total(total));
-}
-
-template <exact::Rule rule>
-inline float short_threshold(const float* scores, int64_t count, float maximum) {
-  constexpr float kFactor = rule == exact::Rule::sparsemax ? 1.0f : 0.5f;
-  alignas(64) float relative[kShortList];
-  ShortList list;
-#pragma GCC unroll 8
-  for (int64_t j = 0; j < kShortVectors; ++j) {
-    const int64_t left = count - j * kLanes;
-    const uint64_t bits = left >= kLanes ? kAllKeys : left <= 0 ? 0 : ~(kAllKeys << left);
-    list.values[j] = keep_lanes((load(scores + j * kLanes) - maximum) * kFactor, bits);
-    store(relative + j * kLanes, list.values[j]);
-  }
-  return rule == exact::Rule::sparsemax ? short_sparsemax(list, relative, count)
-                                        : short_entmax15(list, relative, count);
+// The threshold as a bound on scores, lowered by more than the rounding of its computation.
+template <exact::Rule rule, class V>
+inline V score_bound(V maximum, V magnitude, V tau) {
+  return maximum + tau * (1.0f / kScoreFactor<rule>)-(1.0f + magnitude) * 4e-6f;
 }
 
 inline float list_maximum(const float* scores, int64_t count) {
@@ -106,22 +34,96 @@ inline float list_maximum(const float* scores, int64_t count) {
   return lane_maximum(best);
 }
 
-// `scores` is readable for 32 floats and a whole vector behind the list.
 template <exact::Rule rule>
 inline Threshold list_threshold(const float* scores, int64_t count) {
-  constexpr bool kSparsemax = rule == exact::Rule::sparsemax;
-  Threshold result{list_maximum(scores, count), 0, -kFloatInfinity};
-  if (result.maximum == -kFloatInfinity) return result;
-  if (count <= kShortList) {
-    result.tau = short_threshold<rule>(scores, count, result.maximum);
-  } else if constexpr (kSparsemax) {
-    result.tau = row_threshold<SparsemaxRule>(scores, count, result.maximum);
+  const float maximum = list_maximum(scores, count);
+  float tau;
+  if constexpr (rule == exact::Rule::sparsemax) {
+    tau = row_threshold<SparsemaxRule>(scores, count, maximum);
   } else {
-    result.tau = row_threshold<Entmax15Rule>(scores, count, result.maximum);
+    tau = row_threshold<Entmax15Rule>(scores, count, maximum);
   }
-  const float slack = 4e-6f * (1.0f + __builtin_fabsf(result.maximum));
-  result.bound = result.maximum + (kSparsemax ? 1.0f : 2.0f) * result.tau - slack;
-  return result;
+  return {maximum, tau, score_bound<rule>(maximum, __builtin_fabsf(maximum), tau)};
+}
+
+// Lists of several rows at once, a row per lane: short lists cost more in reductions and mispredicted
+// branches than in arithmetic. Scores [count][kGroupRows], -infinity behind the end of a shorter list.
+constexpr int64_t kGroupRows = 16;
+constexpr int64_t kGroupVectors = kGroupRows / kLanes;
+constexpr int64_t kShortList = 64;
+
+struct GroupScores {
+  alignas(64) float values[kShortList][kGroupRows];
+};
+
+// Members of the support so far, of one vector of rows: y above the bound, measured from it.
+struct LaneSums {
+  Vec<float> count{};
+  Vec<float> sum{};
+  Vec<float> squares{};
+  Vec<float> nearest = broadcast(kFloatInfinity);
+};
+
+template <exact::Rule rule>
+inline LaneSums lane_sums(const GroupScores& scores, int64_t count, int64_t v, Vec<float> maximum,
+                          Vec<float> tau) {
+  constexpr float kFactor = kScoreFactor<rule>;
+  const Vec<float> zero = maximum * kFactor + tau;
+  LaneSums sums;
+  for (int64_t k = 0; k < count; ++k) {
+    const Vec<float> distance = load(scores.values[k] + v * kLanes) * kFactor - zero;
+    const auto member = distance > 0.0f;
+    const Vec<float> kept = member ? distance : Vec<float>{};
+    sums.sum += kept;
+    sums.count += member ? broadcast(1.0f) : Vec<float>{};
+    if constexpr (rule == exact::Rule::entmax15) {
+      sums.squares += kept * kept;
+      sums.nearest = member && distance < sums.nearest ? distance : sums.nearest;
+    }
+  }
+  return sums;
+}
+
+// Raises lower bounds of the thresholds of one vector of rows to the thresholds. Rows without scores get NaN.
+//
+// Sparsemax: Michelot's iteration, (sum - 1) / count of the members until none leaves; the last round finds
+// nothing to correct but rounding.
+template <exact::Rule rule>
+inline Vec<float> lane_thresholds(const GroupScores& scores, int64_t count, int64_t v, Vec<float> maximum,
+                                  Vec<float> tau) requires(rule == exact::Rule::sparsemax) {
+  constexpr uint64_t kEveryLane = kAllKeys >> (64 - kLanes);
+  Vec<float> members = broadcast(kFloatInfinity);
+  for (uint64_t leaving = kEveryLane; leaving != 0;) {
+    const LaneSums sums = lane_sums<rule>(scores, count, v, maximum, tau);
+    tau += (sums.sum - 1.0f) / sums.count;
+    leaving = bits_above(members, sums.count) & bits_above(sums.count, Vec<float>{});
+    members = sums.count;
+  }
+  return tau;
+}
+
+// Entmax-1.5: Newton's method until the solution for the current members, mean - sqrt((1 - squares about the
+// mean) / count), keeps them all; it is taken again from close by, where its differences do not cancel.
+inline Vec<float> solution_of_members(const LaneSums& sums) {
+  const Vec<float> mean = sums.sum / sums.count;
+  const Vec<float> room = (1.0f - (sums.squares - sums.sum * mean)) / sums.count;
+  return mean - square_root(larger(room, Vec<float>{}));
+}
+
+template <exact::Rule rule>
+inline Vec<float> lane_thresholds(const GroupScores& scores, int64_t count, int64_t v, Vec<float> maximum,
+                                  Vec<float> tau) requires(rule == exact::Rule::entmax15) {
+  constexpr uint64_t kEveryLane = kAllKeys >> (64 - kLanes);
+  for (uint64_t done = 0; done != kEveryLane;) {
+    const LaneSums sums = lane_sums<rule>(scores, count, v, maximum, tau);
+    const Vec<float> solution = solution_of_members(sums);
+    const uint64_t kept = bits_above(sums.nearest, solution);
+    const Vec<float> step = larger((sums.squares - square_root(sums.squares)) / sums.sum, Vec<float>{});
+    const uint64_t rises = bits_above(tau + step, tau);
+    tau += select_lanes(kept, solution, step);
+    done |= kept | (~rises & kEveryLane);
+  }
+  return tau + solution_of_members(lane_sums<rule>(scores, count, v, maximum, tau));
 }
 
 }  // namespace

@@ -32,17 +32,19 @@ inline uint64_t bits_above(Vec<float> a, Vec<float> b) {
 #endif
 }
 
+// `a` in the lanes whose bit is set, `b` in the others.
+inline Vec<float> select_lanes(uint64_t bits, Vec<float> a, Vec<float> b) {
+#if defined(__AVX512F__)
+  return (Vec<float>)_mm512_mask_mov_ps((__m512)b, static_cast<__mmask16>(bits), (__m512)a);
+#else
+  for (int64_t lane = 0; lane < kLanes; ++lane) b[lane] = (bits >> lane & 1) != 0 ? a[lane] : b[lane];
+  return b;
+#endif
+}
+
 // Lanes whose bit is set, -infinity elsewhere.
 inline Vec<float> keep_lanes(Vec<float> vec, uint64_t bits) {
-#if defined(__AVX512F__)
-  return (Vec<float>)_mm512_mask_mov_ps(_mm512_set1_ps(-kFloatInfinity), static_cast<__mmask16>(bits),
-                                        (__m512)vec);
-#else
-  for (int64_t lane = 0; lane < kLanes; ++lane) {
-    if ((bits >> lane & 1) == 0) vec[lane] = -kFloatInfinity;
-  }
-  return vec;
-#endif
+  return select_lanes(bits, vec, broadcast(-kFloatInfinity));
 }
 
 template <class T>
@@ -95,6 +97,35 @@ inline int64_t compress(T* to, Vec<T> vec, uint64_t bits) {
   return count;
 #endif
 }
+
+#if defined(__AVX512F__)
+// 16 vectors of 16 lanes: lane i of vector j becomes lane j of vector i.
+inline void transpose(__m512 (&rows)[16]) {
+  __m512d pairs[16];
+#pragma GCC unroll 8
+  for (int i = 0; i < 16; i += 4) {
+    const __m512 a = _mm512_unpacklo_ps(rows[i], rows[i + 1]);
+    const __m512 b = _mm512_unpackhi_ps(rows[i], rows[i + 1]);
+    const __m512 c = _mm512_unpacklo_ps(rows[i + 2], rows[i + 3]);
+    const __m512 d = _mm512_unpackhi_ps(rows[i + 2], rows[i + 3]);
+    pairs[i] = _mm512_unpacklo_pd((__m512d)a, (__m512d)c);
+    pairs[i + 1] = _mm512_unpackhi_pd((__m512d)a, (__m512d)c);
+    pairs[i + 2] = _mm512_unpacklo_pd((__m512d)b, (__m512d)d);
+    pairs[i + 3] = _mm512_unpackhi_pd((__m512d)b, (__m512d)d);
+  }
+#pragma GCC unroll 8
+  for (int k = 0; k < 4; ++k) {
+    const __m512 low = _mm512_shuffle_f32x4((__m512)pairs[k], (__m512)pairs[k + 4], 0x88);
+    const __m512 high = _mm512_shuffle_f32x4((__m512)pairs[k], (__m512)pairs[k + 4], 0xdd);
+    const __m512 next_low = _mm512_shuffle_f32x4((__m512)pairs[k + 8], (__m512)pairs[k + 12], 0x88);
+    const __m512 next_high = _mm512_shuffle_f32x4((__m512)pairs[k + 8], (__m512)pairs[k + 12], 0xdd);
+    rows[k] = _mm512_shuffle_f32x4(low, next_low, 0x88);
+    rows[k + 4] = _mm512_shuffle_f32x4(high, next_high, 0x88);
+    rows[k + 8] = _mm512_shuffle_f32x4(low, next_low, 0xdd);
+    rows[k + 12] = _mm512_shuffle_f32x4(high, next_high, 0xdd);
+  }
+}
+#endif
 
 struct Four {
   float value[4];
