@@ -45,7 +45,10 @@ std::vector<Capability> machine_capabilities() {
   std::vector<Capability> available = {Capability::baseline};
 #if defined(__x86_64__)
   // Each set holds the one before it.
-  if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return available;
+  if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") || !__builtin_cpu_supports("bmi") ||
+      !__builtin_cpu_supports("bmi2")) {
+    return available;
+  }
   available.push_back(Capability::avx2);
   if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512dq") ||
       !__builtin_cpu_supports("avx512vl") || !__builtin_cpu_supports("avx512bw")) {

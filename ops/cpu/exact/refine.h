@@ -34,24 +34,28 @@ inline int64_t collect_words(const uint64_t* words, int64_t count, int32_t* posi
   return found;
 }
 
-constexpr uint64_t kHighestKey = uint64_t{1} << 63;
-
-// The keys of the set bits, rising. Returns their number; may write one more.
+// The keys of the set bits, rising. Returns their number; may write four more. Few words have more than four
+// bits: that many are written without asking.
 inline int64_t collect_keys(const uint64_t* words, int64_t count, int64_t first_block, int32_t* keys) {
+  constexpr int64_t kUsual = 4;
+  constexpr uint64_t kHighestKey = uint64_t{1} << 63;
   int32_t positions[exact::kPassBlocks + 16];
   const int64_t used = collect_words(words, count, positions);
   int64_t found = 0;
   for (int64_t i = 0; i < used; ++i) {
-    const int64_t first = (first_block + positions[i]) * exact::kBlockKeys;
+    const auto first = static_cast<int32_t>((first_block + positions[i]) * exact::kBlockKeys);
     uint64_t word = words[positions[i]];
-    keys[found] = static_cast<int32_t>(first + __builtin_ctzll(word));
-    word &= word - 1;
-    // A second key is about as likely as none: written in either case. A third is rare.
-    keys[found + 1] = static_cast<int32_t>(first + __builtin_ctzll(word | kHighestKey));
-    found += word != 0 ? 2 : 1;
-    for (word &= word - 1; word != 0; word &= word - 1) {
-      keys[found++] = static_cast<int32_t>(first + __builtin_ctzll(word));
+    const int64_t bits = __builtin_popcountll(word);
+#pragma GCC unroll 4
+    for (int64_t k = 0; k < kUsual; ++k) {
+      keys[found + k] = first + __builtin_ctzll(word | kHighestKey);
+      word &= word - 1;
     }
+    for (int64_t k = kUsual; k < bits; ++k) {
+      keys[found + k] = first + __builtin_ctzll(word | kHighestKey);
+      word &= word - 1;
+    }
+    found += bits;
   }
   return found;
 }
