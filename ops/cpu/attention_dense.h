@@ -73,28 +73,23 @@ class DenseBackward {
 
  private:
   void add_part(const QueryBlock& part);
-  void compute_score_grad(const QueryBlock& part, const StridedMatrix<A>& output_grad);
-  void scale_score_grad(const QueryBlock& part);
+  void compute_score_grad(const StridedMatrix<A>& output_grad);
   void write_query_grad(const QueryBlock& part);
   void write_scores_grad(const QueryBlock& part);
-  // sums[keys] += left^T . rows, where left is [queries, keys] and rows [queries, columns].
-  void add_transposed(const ScratchMatrix<A>& left, int64_t queries, const RowMatrix<const A>& rows,
-                      int64_t columns, const RowMatrix<A>& sums);
 
   const AttentionProblem<T>& problem_;
   HeadsView<const T> output_grad_;
   Targets<T> targets_;
   ScratchMatrix<A> keys_transposed_;  // times the scale
   ScratchMatrix<A> values_transposed_;
-  ScratchMatrix<A> packed_keys_;
-  ScratchMatrix<A> packed_queries_;
+  ScratchMatrix<A> packed_keys_;     // times the scale
+  ScratchMatrix<A> packed_queries_;  // times the scale
   ScratchMatrix<A> packed_output_grad_;
   ScratchMatrix<A> packed_key_grad_;
   ScratchMatrix<A> packed_value_grad_;
   ScratchMatrix<A> packed_query_grad_;
   ScratchMatrix<A> score_grad_;
   WeightBlock<T> weights_;
-  RowMatrix<const A> keys_{};
   bool finite_keys_ = true;
   ResultRows<T> key_sums_;
   ResultRows<T> value_sums_;

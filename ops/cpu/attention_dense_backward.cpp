@@ -29,8 +29,8 @@ void DenseBackward<T>::begin_head(int64_t batch, int64_t key_head, bool keep_sum
   pack_transposed(rows_view(problem_.value, batch, key_head, all, problem_.value_width), A(1),
                   values_transposed_);
   if (targets_.query.data) {
-    keys_ = right_factor(keys, packed_keys_);
-    finite_keys_ = all_finite(keys_, problem_.keys, problem_.width);
+    pack_rows(keys, problem_.scale, packed_keys_);
+    finite_keys_ = all_finite(packed_keys_.right(), problem_.keys, problem_.width);
   }
   const auto begin_sums = [&](const HeadsView<T>& target, int64_t columns, ScratchMatrix<A>& packed,
                               ResultRows<T>& sums) {
@@ -58,79 +58,63 @@ void DenseBackward<T>::add_part(const QueryBlock& part) {
   weights_.compute(part, keys_transposed_, {});
   const auto grad_rows = rows_view(output_grad_, part.batch, part.head, part.queries, problem_.value_width);
   if (targets_.value.data) {
-    add_transposed(weights_.weights, part.count(), right_factor(grad_rows, packed_output_grad_),
-                   problem_.value_width, value_sums_.matrix());
+    const RowMatrix<const A> rows = right_factor(grad_rows, packed_output_grad_);
+    weights_.add_transposed(weights_.weights, rows, all_finite(rows, part.count(), problem_.value_width),
+                            problem_.value_width, value_sums_.matrix());
   }
   if (!targets_.needs_scores()) return;
-  compute_score_grad(part, left_factor(grad_rows, packed_output_grad_));
+  compute_score_grad(left_factor(grad_rows, packed_output_grad_));
   if (targets_.scores.data) write_scores_grad(part);
-  scale_score_grad(part);
   if (targets_.query.data) write_query_grad(part);
   if (targets_.key.data) {
     const auto query_rows = rows_view(problem_.query, part.batch, part.head, part.queries, problem_.width);
-    add_transposed(score_grad_, part.count(), right_factor(query_rows, packed_queries_), problem_.width,
-                   key_sums_.matrix());
+    pack_rows(query_rows, problem_.scale, packed_queries_);
+    const RowMatrix<const A> rows = packed_queries_.right();
+    weights_.add_transposed(score_grad_, rows, all_finite(rows, part.count(), problem_.width), problem_.width,
+                            key_sums_.matrix());
   }
 }
 
 // Gradient of the scores from the gradient of the result: that of the weights first, then row by row.
 template <class T>
-void DenseBackward<T>::compute_score_grad(const QueryBlock& part, const StridedMatrix<A>& output_grad) {
-  const Range columns = weights_.columns;
-  matrix_product({part.count(), columns.end - columns.begin, problem_.value_width}, output_grad,
-                 {values_transposed_.row(0) + columns.begin, values_transposed_.stride()},
-                 {score_grad_.row(0) + columns.begin, score_grad_.stride()}, false);
-  for (int64_t i = 0; i < part.count(); ++i) {
-    const Range range = weights_.visible[static_cast<size_t>(i)];
-    A* row = score_grad_.row(i);
-    weights_.clear_hidden(row, i);
-    if (range.empty()) continue;
-    normalize_row_backward(problem_.normalizer, weights_.weights.row(i) + range.begin, row + range.begin,
-                           range.end - range.begin);
-  }
-}
-
-// From here on the gradient of the unscaled products of queries and keys.
-template <class T>
-void DenseBackward<T>::scale_score_grad(const QueryBlock& part) {
-  const Range columns = weights_.columns;
-  for (int64_t i = 0; i < part.count(); ++i) {
-    A* row = score_grad_.row(i);
-    for (int64_t j = columns.begin; j < columns.end; ++j) row[j] *= problem_.scale;
-  }
-}
-
-template <class T>
-void DenseBackward<T>::write_query_grad(const QueryBlock& part) {
-  const Range keys = weights_.keys();
-  const ResultRows<T> result(targets_.query, part.batch, part.head, part.queries.begin, problem_.width,
-                             packed_query_grad_);
-  weighted_product<A>({part.count(), problem_.width, keys.end - keys.begin},
-                      {score_grad_.row(0) + keys.begin, score_grad_.stride(), 1},
-                      {keys_.data + keys.begin * keys_.row, keys_.row}, finite_keys_, result.matrix(), false);
-  result.store(part.count());
-}
-
-template <class T>
-void DenseBackward<T>::write_scores_grad(const QueryBlock& part) {
-  const Range columns = weights_.columns;
-  for (int64_t i = 0; i < part.count(); ++i) {
-    A* out = targets_.scores.at(part.batch, part.head, part.queries.begin + i);
-    const A* row = score_grad_.row(i);
-    for (int64_t j = 0; j < problem_.keys; ++j) {
-      out[j] = j >= columns.begin && j < columns.end ? row[j] : A(0);
+void DenseBackward<T>::compute_score_grad(const StridedMatrix<A>& output_grad) {
+  score_grad_.set_columns(weights_.columns.count());
+  for (const Strip& strip : weights_.columns.strips()) {
+    weights_.multiply_strip(strip, output_grad, problem_.value_width, values_transposed_, score_grad_);
+    for (int64_t i = strip.rows.begin; i < strip.rows.end; ++i) {
+      const Range range = weights_.visible[static_cast<size_t>(i)];
+      A* row = score_grad_.row(i);
+      weights_.clear_hidden(strip, row, i);
+      if (range.empty()) continue;
+      normalize_row_backward(problem_.normalizer, weights_.weights.row(i) + range.begin, row + range.begin,
+                             range.end - range.begin);
     }
   }
 }
 
 template <class T>
-void DenseBackward<T>::add_transposed(const ScratchMatrix<A>& left, int64_t queries,
-                                      const RowMatrix<const A>& rows, int64_t columns,
-                                      const RowMatrix<A>& sums) {
-  const Range keys = weights_.keys();
-  const bool finite = all_finite(rows, queries, columns);
-  weighted_product<A>({keys.end - keys.begin, columns, queries}, {left.row(0) + keys.begin, 1, left.stride()},
-                      rows, finite, {sums.data + keys.begin * sums.row, sums.row}, true);
+void DenseBackward<T>::write_query_grad(const QueryBlock& part) {
+  const ResultRows<T> result(targets_.query, part.batch, part.head, part.queries.begin, problem_.width,
+                             packed_query_grad_);
+  for (const Strip& strip : weights_.columns.strips()) {
+    weights_.combine_strip(strip, score_grad_, packed_keys_.right(), finite_keys_, problem_.width,
+                           result.matrix());
+  }
+  result.store(part.count());
+}
+
+template <class T>
+void DenseBackward<T>::write_scores_grad(const QueryBlock& part) {
+  for (const Strip& strip : weights_.columns.strips()) {
+    for (int64_t i = strip.rows.begin; i < strip.rows.end; ++i) {
+      A* out = targets_.scores.at(part.batch, part.head, part.queries.begin + i);
+      std::fill_n(out, problem_.keys, A(0));
+      weights_.columns.for_each_run(
+          weights_.visible[static_cast<size_t>(i)], [&](int64_t key, Range columns) {
+            std::copy(score_grad_.row(i) + columns.begin, score_grad_.row(i) + columns.end, out + key);
+          });
+    }
+  }
 }
 
 template class DenseBackward<float>;

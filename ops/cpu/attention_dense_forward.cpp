@@ -39,13 +39,12 @@ void DenseForward<T>::run(const QueryBlock& block, const SeeScores<A>& scores, c
 // Weights of the block times the values, in the result's dtype.
 template <class T>
 void DenseForward<T>::write_output(const QueryBlock& part) {
-  const Range keys = weights_.keys();
   const ResultRows<T> result(output_, part.batch, part.head, part.queries.begin, problem_.value_width,
                              packed_output_);
-  weighted_product<A>({part.count(), problem_.value_width, keys.end - keys.begin},
-                      {weights_.weights.row(0) + keys.begin, weights_.weights.stride(), 1},
-                      {values_.data + keys.begin * values_.row, values_.row}, finite_values_, result.matrix(),
-                      false);
+  for (const Strip& strip : weights_.columns.strips()) {
+    weights_.combine_strip(strip, weights_.weights, values_, finite_values_, problem_.value_width,
+                           result.matrix());
+  }
   result.store(part.count());
 }
 

@@ -33,6 +33,8 @@ struct MatrixFunctions {
   void (*product_float)(ProductSize, StridedMatrix<float>, RowMatrix<const float>, RowMatrix<float>, bool);
   void (*product_double)(ProductSize, StridedMatrix<double>, RowMatrix<const double>, RowMatrix<double>,
                          bool);
+  void (*transpose_float)(int64_t rows, int64_t columns, StridedMatrix<float>, float, RowMatrix<float>);
+  void (*transpose_double)(int64_t rows, int64_t columns, StridedMatrix<double>, double, RowMatrix<double>);
   bool (*finite_float)(RowMatrix<const float>, int64_t rows, int64_t columns);
   bool (*finite_double)(RowMatrix<const double>, int64_t rows, int64_t columns);
 };

@@ -30,6 +30,16 @@ void matrix_product(ProductSize size, StridedMatrix<double> left, RowMatrix<cons
   chosen_functions().product_double(size, left, right, result, accumulate);
 }
 
+void transpose(int64_t rows, int64_t columns, StridedMatrix<float> from, float factor,
+               RowMatrix<float> result) {
+  chosen_functions().transpose_float(rows, columns, from, factor, result);
+}
+
+void transpose(int64_t rows, int64_t columns, StridedMatrix<double> from, double factor,
+               RowMatrix<double> result) {
+  chosen_functions().transpose_double(rows, columns, from, factor, result);
+}
+
 bool all_finite(RowMatrix<const float> matrix, int64_t rows, int64_t columns) {
   return chosen_functions().finite_float(matrix, rows, columns);
 }

@@ -29,6 +29,13 @@ void matrix_product(ProductSize size, StridedMatrix<float> left, RowMatrix<const
 void matrix_product(ProductSize size, StridedMatrix<double> left, RowMatrix<const double> right,
                     RowMatrix<double> result, bool accumulate);
 
+// result[j][i] = factor * from(i, j) for `rows` x `columns` numbers; columns of the result from `rows` up to
+// the next multiple of kColumnPadding become 0.
+void transpose(int64_t rows, int64_t columns, StridedMatrix<float> from, float factor,
+               RowMatrix<float> result);
+void transpose(int64_t rows, int64_t columns, StridedMatrix<double> from, double factor,
+               RowMatrix<double> result);
+
 // Whether every number is finite.
 bool all_finite(RowMatrix<const float> matrix, int64_t rows, int64_t columns);
 bool all_finite(RowMatrix<const double> matrix, int64_t rows, int64_t columns);
