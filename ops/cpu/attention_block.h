@@ -70,10 +70,10 @@ class WeightBlock {
   void multiply_strip(const Strip& strip, const StridedMatrix<A>& left, int64_t depth,
                       const ScratchMatrix<A>& right, const ScratchMatrix<A>& result) const {
     columns.for_each_run(strip.columns, [&](int64_t key, Range part) {
-      matrix_product({strip.rows.end - strip.rows.begin, part.end - part.begin, depth},
-                     {left.data + strip.rows.begin * left.row, left.row, left.column},
-                     {right.row(0) + key, right.stride()},
-                     {result.row(strip.rows.begin) + part.begin, result.stride()}, false);
+      matrix_product<A>({strip.rows.end - strip.rows.begin, part.end - part.begin, depth},
+                        {left.data + strip.rows.begin * left.row, left.row, left.column},
+                        {right.row(0) + key, right.stride()},
+                        {result.row(strip.rows.begin) + part.begin, result.stride()}, false);
     });
   }
 
@@ -83,7 +83,7 @@ class WeightBlock {
                      bool finite_right, int64_t width, const RowMatrix<A>& result) const {
     const RowMatrix<A> rows{result.data + strip.rows.begin * result.row, result.row};
     const int64_t count = strip.rows.end - strip.rows.begin;
-    if (strip.columns.empty()) matrix_product({count, width, 0}, factors.left(), right, rows, false);
+    if (strip.columns.empty()) matrix_product<A>({count, width, 0}, factors.left(), right, rows, false);
     bool accumulate = false;
     columns.for_each_run(strip.columns, [&](int64_t key, Range part) {
       const int64_t depth = std::min(part.end - part.begin, problem_.keys - key);
@@ -118,7 +118,7 @@ class WeightBlock {
 
   ScratchMatrix<A> weights;
   BlockColumns columns;
-  std::vector<Range> visible;  // columns that a query may see lie between these
+  std::vector<Range> visible;  // whole paddings that hold all columns that a query may see
 
  private:
   void normalize(const QueryBlock& block, const Strip& strip, int64_t i, const SeeScores<A>& see) {
@@ -132,10 +132,25 @@ class WeightBlock {
       });
     }
     if (problem_.rules.has_lists()) range = hide_unlisted(block, query, range, row);
+    normalize_padded(strip, row, i, see);
+  }
+
+  // Rows are normalized in whole paddings, where hidden scores are -inf.
+  void normalize_padded(const Strip& strip, A* row, int64_t i, const SeeScores<A>& see) {
+    Range& range = visible[static_cast<size_t>(i)];
+    const Range seen = range;
+    if (!seen.empty()) range = {seen.begin / kColumnPadding * kColumnPadding, padded_columns(seen.end)};
     clear_hidden(strip, row, i);
-    if (range.empty()) return;
+    if (seen.empty()) return;
+    const auto fill_edges = [&](A value) {
+      std::fill(row + range.begin, row + seen.begin, value);
+      std::fill(row + seen.end, row + range.end, value);
+    };
+    fill_edges(-std::numeric_limits<A>::infinity());
     if (see) see(i, row, range);
     normalize_row(problem_.normalizer, row + range.begin, range.end - range.begin);
+    const bool spoilt = row[seen.begin] != row[seen.begin];
+    if (spoilt) fill_edges(A(0));
   }
 
   // -inf over the scores inside `range` of keys that are not listed; narrows the range to the rest.
