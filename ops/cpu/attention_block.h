@@ -7,6 +7,7 @@
 #include <limits>
 #include <vector>
 
+#include "ops/cpu/attention_columns.h"
 #include "ops/cpu/attention_matrix.h"
 #include "ops/cpu/row_normalizer.h"
 
@@ -26,15 +27,16 @@ QueryBlock query_block(const AttentionProblem<T>& problem, int64_t batch, int64_
   return {batch, head, {begin, std::min(begin + problem.block_queries(), problem.queries)}};
 }
 
-// The block in parts of at most `limit` queries.
+// The block in parts that end at multiples of `size`.
 template <class Function>
-void for_each_part(const QueryBlock& block, int64_t limit, const Function& function) {
-  for (int64_t begin = block.queries.begin; begin < block.queries.end; begin += limit) {
-    function(QueryBlock{block.batch, block.head, {begin, std::min(begin + limit, block.queries.end)}});
+void for_each_part(const QueryBlock& block, int64_t size, const Function& function) {
+  for (int64_t begin = block.queries.begin, end = 0; begin < block.queries.end; begin = end) {
+    end = std::min((begin / size + 1) * size, block.queries.end);
+    function(QueryBlock{block.batch, block.head, {begin, end}});
   }
 }
 
-// Sees the scores of query `i` of a block, which mean something inside `range` only.
+// Sees the scores of query `i` of a block by column; they mean something inside `range` only.
 template <class A>
 using SeeScores = std::function<void(int64_t i, const A* scores, Range range)>;
 
@@ -46,7 +48,7 @@ class WeightBlock {
 
   explicit WeightBlock(const AttentionProblem<T>& problem)
       : weights(problem.block_queries(), problem.keys),
-        visible(static_cast<size_t>(problem.block_queries())),
+        columns(problem.rules),
         problem_(problem),
         packed_(problem.block_queries(), problem.width) {}
 
@@ -55,59 +57,112 @@ class WeightBlock {
   void compute(const QueryBlock& block, const ScratchMatrix<A>& keys, const SeeScores<A>& see) {
     const StridedMatrix<A> queries = left_factor(
         rows_view(problem_.query, block.batch, block.head, block.queries, problem_.width), packed_);
-    find_columns(block);
-    const int64_t width = columns.end - columns.begin;
-    if (width == 0) return;
-    matrix_product({block.count(), width, problem_.width}, queries,
-                   {keys.right().data + columns.begin, keys.stride()},
-                   {weights.row(0) + columns.begin, weights.stride()}, false);
-    for (int64_t i = 0; i < block.count(); ++i) normalize(block, i, see);
+    columns.find(block.batch, block.head, block.queries);
+    weights.set_columns(columns.count());
+    visible.resize(static_cast<size_t>(block.count()));
+    for (const Strip& strip : columns.strips()) {
+      multiply_strip(strip, queries, problem_.width, keys, weights);
+      for (int64_t i = strip.rows.begin; i < strip.rows.end; ++i) normalize(block, strip, i, see);
+    }
   }
 
-  // Zeros in row `i` of a matrix shaped like the weights, everywhere but at the keys that the query may see.
-  void clear_hidden(A* row, int64_t i) const {
+  // Columns of a strip: result[rows, columns] = left[rows, depth] . right[depth, keys of the columns].
+  void multiply_strip(const Strip& strip, const StridedMatrix<A>& left, int64_t depth,
+                      const ScratchMatrix<A>& right, const ScratchMatrix<A>& result) const {
+    columns.for_each_run(strip.columns, [&](int64_t key, Range part) {
+      matrix_product<A>({strip.rows.end - strip.rows.begin, part.end - part.begin, depth},
+                        {left.data + strip.rows.begin * left.row, left.row, left.column},
+                        {right.row(0) + key, right.stride()},
+                        {result.row(strip.rows.begin) + part.begin, result.stride()}, false);
+    });
+  }
+
+  // Rows of a strip: result[rows, width] = factors[rows, columns] . right[keys of the columns, width], where
+  // `factors` are weights or their gradients.
+  void combine_strip(const Strip& strip, const ScratchMatrix<A>& factors, const RowMatrix<const A>& right,
+                     bool finite_right, int64_t width, const RowMatrix<A>& result) const {
+    const RowMatrix<A> rows{result.data + strip.rows.begin * result.row, result.row};
+    const int64_t count = strip.rows.end - strip.rows.begin;
+    if (strip.columns.empty()) matrix_product<A>({count, width, 0}, factors.left(), right, rows, false);
+    bool accumulate = false;
+    columns.for_each_run(strip.columns, [&](int64_t key, Range part) {
+      const int64_t depth = std::min(part.end - part.begin, problem_.keys - key);
+      weighted_product<A>({count, width, depth},
+                          {factors.row(strip.rows.begin) + part.begin, factors.stride(), 1},
+                          {right.data + key * right.row, right.row}, finite_right, rows, accumulate);
+      accumulate = true;
+    });
+  }
+
+  // sums[keys of the columns] += factors^T . rows, where rows is [queries, width].
+  void add_transposed(const ScratchMatrix<A>& factors, const RowMatrix<const A>& rows, bool finite_rows,
+                      int64_t width, const RowMatrix<A>& sums) const {
+    columns.for_each_segment([&](Range queries, Range segment) {
+      columns.for_each_run(segment, [&](int64_t key, Range part) {
+        weighted_product<A>(
+            {std::min(part.end - part.begin, problem_.keys - key), width, queries.end - queries.begin},
+            {factors.row(queries.begin) + part.begin, 1, factors.stride()},
+            {rows.data + queries.begin * rows.row, rows.row}, finite_rows,
+            {sums.data + key * sums.row, sums.row}, true);
+      });
+    });
+  }
+
+  // Zeros in row `i` of a matrix shaped like the weights, everywhere in its strip but at the columns that the
+  // query may see.
+  void clear_hidden(const Strip& strip, A* row, int64_t i) const {
     const Range& kept = visible[static_cast<size_t>(i)];
-    std::fill(row + columns.begin, row + std::max(kept.begin, columns.begin), A(0));
-    std::fill(row + std::max(kept.end, columns.begin), row + columns.end, A(0));
+    std::fill(row + strip.columns.begin, row + std::max(kept.begin, strip.columns.begin), A(0));
+    std::fill(row + std::max(kept.end, strip.columns.begin), row + strip.columns.end, A(0));
   }
 
   ScratchMatrix<A> weights;
-  std::vector<Range> visible;  // of each query
-  Range columns;               // holds all of them; whole paddings
-  Range keys() const {
-    return {columns.begin, std::max(columns.begin, std::min(columns.end, problem_.keys))};
-  }
+  BlockColumns columns;
+  std::vector<Range> visible;  // whole paddings that hold all columns that a query may see
 
  private:
-  void find_columns(const QueryBlock& block) {
-    columns = {problem_.keys, 0};
-    for (int64_t i = 0; i < block.count(); ++i) {
-      const Range range = problem_.rules.range(block.batch, block.queries.begin + i);
-      visible[static_cast<size_t>(i)] = range;
-      if (range.empty()) continue;
-      columns.begin = std::min(columns.begin, range.begin);
-      columns.end = std::max(columns.end, range.end);
-    }
-    if (columns.empty()) columns = {0, 0};
-    columns = {columns.begin / kColumnPadding * kColumnPadding, padded_columns(columns.end)};
-  }
-
-  void normalize(const QueryBlock& block, int64_t i, const SeeScores<A>& see) {
+  void normalize(const QueryBlock& block, const Strip& strip, int64_t i, const SeeScores<A>& see) {
     A* row = weights.row(i);
-    Range& range = visible[static_cast<size_t>(i)];
+    Range& range = visible[static_cast<size_t>(i)] = columns.visible(i);
     const int64_t query = block.queries.begin + i;
     if (problem_.bias.data != nullptr) {
       const A* bias = problem_.bias.at(block.batch, block.head, query);
-      for (int64_t j = range.begin; j < range.end; ++j) row[j] += bias[j * problem_.bias.column];
+      columns.for_each_run(range, [&](int64_t key, Range part) {
+        for (int64_t j = part.begin; j < part.end; ++j, ++key) row[j] += bias[key * problem_.bias.column];
+      });
     }
-    if (problem_.rules.has_lists()) {
-      range = problem_.rules.hide_unlisted(block.batch, block.head, query, range, row,
-                                           -std::numeric_limits<A>::infinity());
-    }
-    clear_hidden(row, i);
-    if (range.empty()) return;
+    if (problem_.rules.has_lists()) range = hide_unlisted(block, query, range, row);
+    normalize_padded(strip, row, i, see);
+  }
+
+  // Rows are normalized in whole paddings, where hidden scores are -inf.
+  void normalize_padded(const Strip& strip, A* row, int64_t i, const SeeScores<A>& see) {
+    Range& range = visible[static_cast<size_t>(i)];
+    const Range seen = range;
+    if (!seen.empty()) range = {seen.begin / kColumnPadding * kColumnPadding, padded_columns(seen.end)};
+    clear_hidden(strip, row, i);
+    if (seen.empty()) return;
+    const auto fill_edges = [&](A value) {
+      std::fill(row + range.begin, row + seen.begin, value);
+      std::fill(row + seen.end, row + range.end, value);
+    };
+    fill_edges(-std::numeric_limits<A>::infinity());
     if (see) see(i, row, range);
     normalize_row(problem_.normalizer, row + range.begin, range.end - range.begin);
+    const bool spoilt = row[seen.begin] != row[seen.begin];
+    if (spoilt) fill_edges(A(0));
+  }
+
+  // -inf over the scores inside `range` of keys that are not listed; narrows the range to the rest.
+  Range hide_unlisted(const QueryBlock& block, int64_t query, Range range, A* scores) const {
+    Range kept{range.end, range.begin};
+    int64_t done = range.begin;
+    columns.for_each_listed(block.batch, block.head, query, [&](Range listed) {
+      std::fill(scores + done, scores + listed.begin, -std::numeric_limits<A>::infinity());
+      kept = {std::min(kept.begin, listed.begin), listed.end};
+      done = listed.end;
+    });
+    return kept.empty() ? Range{} : kept;
   }
 
   const AttentionProblem<T>& problem_;

@@ -2,13 +2,16 @@
 // In, an AttentionProblem and ranges of queries of one key/value head at a time; out, rows of the result, or
 // rows of the query gradient and sums of the key and value gradients. A caller runs the blocks it chooses, in
 // the order it chooses: the result of a query depends on no other query, and a sum over queries is one chain
-// of multiply-adds in the order in which their blocks were added, whatever the blocks' sizes. One object per
-// thread: its scratch is reused over blocks and heads.
+// of multiply-adds in the order in which their blocks were added. Blocks of sparsemax and entmax-1.5 with few
+// weights that are not 0 take the products over those alone; how a caller cuts its ranges can move a row from
+// one kind of block to the other, which shows in the last bits of gradients only. One object per thread: its
+// scratch is reused over blocks and heads.
 #pragma once
 
 #include <functional>
+#include <optional>
 
-#include "ops/cpu/attention_block.h"
+#include "ops/cpu/attention_sparse_block.h"
 
 namespace giantrabbit::ops::cpu {
 
@@ -31,6 +34,7 @@ class DenseForward {
 
  private:
   void write_output(const QueryBlock& part);
+  void combine_values(const RowMatrix<A>& result);
 
   const AttentionProblem<T>& problem_;
   HeadsView<T> output_;
@@ -38,8 +42,9 @@ class DenseForward {
   ScratchMatrix<A> packed_values_;
   ScratchMatrix<A> packed_output_;
   WeightBlock<T> weights_;
+  SparseBlock<T> sparse_;
   RowMatrix<const A> values_{};
-  bool finite_values_ = true;
+  std::optional<bool> finite_values_;
 };
 
 // Where gradients go; those without data are not asked for.
@@ -73,29 +78,33 @@ class DenseBackward {
 
  private:
   void add_part(const QueryBlock& part);
-  void compute_score_grad(const QueryBlock& part, const StridedMatrix<A>& output_grad);
-  void scale_score_grad(const QueryBlock& part);
+  void add_dense(const QueryBlock& part, const RowMatrix<const A>& output_grad);
+  void add_sparse(const QueryBlock& part, const RowMatrix<const A>& output_grad);
+  void transpose_values();
+  void compute_score_grad(const RowMatrix<const A>& output_grad);
   void write_query_grad(const QueryBlock& part);
   void write_scores_grad(const QueryBlock& part);
-  // sums[keys] += left^T . rows, where left is [queries, keys] and rows [queries, columns].
-  void add_transposed(const ScratchMatrix<A>& left, int64_t queries, const RowMatrix<const A>& rows,
-                      int64_t columns, const RowMatrix<A>& sums);
 
   const AttentionProblem<T>& problem_;
   HeadsView<const T> output_grad_;
   Targets<T> targets_;
   ScratchMatrix<A> keys_transposed_;  // times the scale
   ScratchMatrix<A> values_transposed_;
-  ScratchMatrix<A> packed_keys_;
-  ScratchMatrix<A> packed_queries_;
+  ScratchMatrix<A> packed_values_;
+  ScratchMatrix<A> packed_keys_;     // times the scale
+  ScratchMatrix<A> packed_queries_;  // times the scale
   ScratchMatrix<A> packed_output_grad_;
   ScratchMatrix<A> packed_key_grad_;
   ScratchMatrix<A> packed_value_grad_;
   ScratchMatrix<A> packed_query_grad_;
   ScratchMatrix<A> score_grad_;
   WeightBlock<T> weights_;
-  RowMatrix<const A> keys_{};
-  bool finite_keys_ = true;
+  SparseBlock<T> sparse_;
+  ScratchMatrix<A> sparse_grad_;  // one row
+  RowMatrix<const A> values_{};
+  RowsView<T> value_rows_{};
+  bool values_are_transposed_ = false;
+  std::optional<bool> finite_keys_;
   ResultRows<T> key_sums_;
   ResultRows<T> value_sums_;
 };

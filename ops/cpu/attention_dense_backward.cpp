@@ -12,6 +12,7 @@ DenseBackward<T>::DenseBackward(const AttentionProblem<T>& problem, const HeadsV
       targets_(targets),
       keys_transposed_(problem.width, problem.keys),
       values_transposed_(problem.value_width, problem.keys),
+      packed_values_(problem.keys, problem.value_width),
       packed_keys_(problem.keys, problem.width),
       packed_queries_(problem.block_queries(), problem.width),
       packed_output_grad_(problem.block_queries(), problem.value_width),
@@ -19,19 +20,20 @@ DenseBackward<T>::DenseBackward(const AttentionProblem<T>& problem, const HeadsV
       packed_value_grad_(problem.keys, problem.value_width),
       packed_query_grad_(problem.block_queries(), problem.width),
       score_grad_(problem.block_queries(), problem.keys),
-      weights_(problem) {}
+      weights_(problem),
+      sparse_(problem),
+      sparse_grad_(1, problem.keys) {}
 
 template <class T>
 void DenseBackward<T>::begin_head(int64_t batch, int64_t key_head, bool keep_sums) {
   const Range all{0, problem_.keys};
   const auto keys = rows_view(problem_.key, batch, key_head, all, problem_.width);
   pack_transposed(keys, problem_.scale, keys_transposed_);
-  pack_transposed(rows_view(problem_.value, batch, key_head, all, problem_.value_width), A(1),
-                  values_transposed_);
-  if (targets_.query.data) {
-    keys_ = right_factor(keys, packed_keys_);
-    finite_keys_ = all_finite(keys_, problem_.keys, problem_.width);
-  }
+  value_rows_ = rows_view(problem_.value, batch, key_head, all, problem_.value_width);
+  values_are_transposed_ = false;
+  if (problem_.normalizer != Normalizer::softmax) values_ = right_factor(value_rows_, packed_values_);
+  finite_keys_.reset();
+  if (targets_.query.data) pack_rows(keys, problem_.scale, packed_keys_);
   const auto begin_sums = [&](const HeadsView<T>& target, int64_t columns, ScratchMatrix<A>& packed,
                               ResultRows<T>& sums) {
     if (!target.data) return;
@@ -56,81 +58,119 @@ void DenseBackward<T>::end_head() {
 template <class T>
 void DenseBackward<T>::add_part(const QueryBlock& part) {
   weights_.compute(part, keys_transposed_, {});
-  const auto grad_rows = rows_view(output_grad_, part.batch, part.head, part.queries, problem_.value_width);
+  const RowMatrix<const A> grad_rows =
+      right_factor(rows_view(output_grad_, part.batch, part.head, part.queries, problem_.value_width),
+                   packed_output_grad_);
+  if (targets_.key.data) {
+    pack_rows(rows_view(problem_.query, part.batch, part.head, part.queries, problem_.width), problem_.scale,
+              packed_queries_);
+  }
+  if (problem_.normalizer != Normalizer::softmax && sparse_.compress(weights_)) {
+    add_sparse(part, grad_rows);
+  } else {
+    add_dense(part, grad_rows);
+  }
+}
+
+template <class T>
+void DenseBackward<T>::add_dense(const QueryBlock& part, const RowMatrix<const A>& output_grad) {
   if (targets_.value.data) {
-    add_transposed(weights_.weights, part.count(), right_factor(grad_rows, packed_output_grad_),
-                   problem_.value_width, value_sums_.matrix());
+    weights_.add_transposed(weights_.weights, output_grad,
+                            all_finite(output_grad, part.count(), problem_.value_width), problem_.value_width,
+                            value_sums_.matrix());
   }
   if (!targets_.needs_scores()) return;
-  compute_score_grad(part, left_factor(grad_rows, packed_output_grad_));
+  compute_score_grad(output_grad);
   if (targets_.scores.data) write_scores_grad(part);
-  scale_score_grad(part);
   if (targets_.query.data) write_query_grad(part);
   if (targets_.key.data) {
-    const auto query_rows = rows_view(problem_.query, part.batch, part.head, part.queries, problem_.width);
-    add_transposed(score_grad_, part.count(), right_factor(query_rows, packed_queries_), problem_.width,
-                   key_sums_.matrix());
+    const RowMatrix<const A> rows = packed_queries_.right();
+    weights_.add_transposed(score_grad_, rows, all_finite(rows, part.count(), problem_.width), problem_.width,
+                            key_sums_.matrix());
   }
+}
+
+// Row by row, over the keys whose weight is not 0.
+template <class T>
+void DenseBackward<T>::add_sparse(const QueryBlock& part, const RowMatrix<const A>& output_grad) {
+  const ResultRows<T> query_rows(targets_.query, part.batch, part.head, part.queries.begin, problem_.width,
+                                 packed_query_grad_);
+  A* score_grad = sparse_grad_.row(0);
+  for (int64_t i = 0; i < part.count(); ++i) {
+    const SparseRow<A> weights = sparse_.row(i);
+    const A* grad = output_grad.data + i * output_grad.row;
+    if (targets_.value.data) scatter<A>(weights, grad, problem_.value_width, value_sums_.matrix());
+    if (!targets_.needs_scores()) continue;
+    dots<A>(weights, grad, values_, problem_.value_width, score_grad);
+    const int64_t padded = padded_columns(weights.count);
+    std::fill(score_grad + weights.count, score_grad + padded, A(0));
+    if (padded > 0) normalize_row_backward(problem_.normalizer, weights.values, score_grad, padded);
+    if (targets_.scores.data) {
+      A* out = targets_.scores.at(part.batch, part.head, part.queries.begin + i);
+      std::fill_n(out, problem_.keys, A(0));
+      for (int64_t e = 0; e < weights.count; ++e) out[weights.indices[e]] = score_grad[e];
+    }
+    const SparseRow<A> grads{weights.count, weights.indices, score_grad};
+    if (targets_.query.data) {
+      const RowMatrix<A> rows = query_rows.matrix();
+      combine<A>(grads, packed_keys_.right(), problem_.width, rows.data + i * rows.row);
+    }
+    if (targets_.key.data) scatter<A>(grads, packed_queries_.row(i), problem_.width, key_sums_.matrix());
+  }
+  if (targets_.query.data) query_rows.store(part.count());
+}
+
+// Only blocks with many weights need the values as columns.
+template <class T>
+void DenseBackward<T>::transpose_values() {
+  if (!values_are_transposed_) pack_transposed(value_rows_, A(1), values_transposed_);
+  values_are_transposed_ = true;
 }
 
 // Gradient of the scores from the gradient of the result: that of the weights first, then row by row.
 template <class T>
-void DenseBackward<T>::compute_score_grad(const QueryBlock& part, const StridedMatrix<A>& output_grad) {
-  const Range columns = weights_.columns;
-  matrix_product({part.count(), columns.end - columns.begin, problem_.value_width}, output_grad,
-                 {values_transposed_.row(0) + columns.begin, values_transposed_.stride()},
-                 {score_grad_.row(0) + columns.begin, score_grad_.stride()}, false);
-  for (int64_t i = 0; i < part.count(); ++i) {
-    const Range range = weights_.visible[static_cast<size_t>(i)];
-    A* row = score_grad_.row(i);
-    weights_.clear_hidden(row, i);
-    if (range.empty()) continue;
-    normalize_row_backward(problem_.normalizer, weights_.weights.row(i) + range.begin, row + range.begin,
-                           range.end - range.begin);
-  }
-}
-
-// From here on the gradient of the unscaled products of queries and keys.
-template <class T>
-void DenseBackward<T>::scale_score_grad(const QueryBlock& part) {
-  const Range columns = weights_.columns;
-  for (int64_t i = 0; i < part.count(); ++i) {
-    A* row = score_grad_.row(i);
-    for (int64_t j = columns.begin; j < columns.end; ++j) row[j] *= problem_.scale;
-  }
-}
-
-template <class T>
-void DenseBackward<T>::write_query_grad(const QueryBlock& part) {
-  const Range keys = weights_.keys();
-  const ResultRows<T> result(targets_.query, part.batch, part.head, part.queries.begin, problem_.width,
-                             packed_query_grad_);
-  weighted_product<A>({part.count(), problem_.width, keys.end - keys.begin},
-                      {score_grad_.row(0) + keys.begin, score_grad_.stride(), 1},
-                      {keys_.data + keys.begin * keys_.row, keys_.row}, finite_keys_, result.matrix(), false);
-  result.store(part.count());
-}
-
-template <class T>
-void DenseBackward<T>::write_scores_grad(const QueryBlock& part) {
-  const Range columns = weights_.columns;
-  for (int64_t i = 0; i < part.count(); ++i) {
-    A* out = targets_.scores.at(part.batch, part.head, part.queries.begin + i);
-    const A* row = score_grad_.row(i);
-    for (int64_t j = 0; j < problem_.keys; ++j) {
-      out[j] = j >= columns.begin && j < columns.end ? row[j] : A(0);
+void DenseBackward<T>::compute_score_grad(const RowMatrix<const A>& output_grad) {
+  transpose_values();
+  score_grad_.set_columns(weights_.columns.count());
+  for (const Strip& strip : weights_.columns.strips()) {
+    weights_.multiply_strip(strip, {output_grad.data, output_grad.row, 1}, problem_.value_width,
+                            values_transposed_, score_grad_);
+    for (int64_t i = strip.rows.begin; i < strip.rows.end; ++i) {
+      const Range range = weights_.visible[static_cast<size_t>(i)];
+      A* row = score_grad_.row(i);
+      weights_.clear_hidden(strip, row, i);
+      if (range.empty()) continue;
+      normalize_row_backward(problem_.normalizer, weights_.weights.row(i) + range.begin, row + range.begin,
+                             range.end - range.begin);
     }
   }
 }
 
 template <class T>
-void DenseBackward<T>::add_transposed(const ScratchMatrix<A>& left, int64_t queries,
-                                      const RowMatrix<const A>& rows, int64_t columns,
-                                      const RowMatrix<A>& sums) {
-  const Range keys = weights_.keys();
-  const bool finite = all_finite(rows, queries, columns);
-  weighted_product<A>({keys.end - keys.begin, columns, queries}, {left.row(0) + keys.begin, 1, left.stride()},
-                      rows, finite, {sums.data + keys.begin * sums.row, sums.row}, true);
+void DenseBackward<T>::write_query_grad(const QueryBlock& part) {
+  const ResultRows<T> result(targets_.query, part.batch, part.head, part.queries.begin, problem_.width,
+                             packed_query_grad_);
+  if (!finite_keys_) finite_keys_ = all_finite(packed_keys_.right(), problem_.keys, problem_.width);
+  for (const Strip& strip : weights_.columns.strips()) {
+    weights_.combine_strip(strip, score_grad_, packed_keys_.right(), *finite_keys_, problem_.width,
+                           result.matrix());
+  }
+  result.store(part.count());
+}
+
+template <class T>
+void DenseBackward<T>::write_scores_grad(const QueryBlock& part) {
+  for (const Strip& strip : weights_.columns.strips()) {
+    for (int64_t i = strip.rows.begin; i < strip.rows.end; ++i) {
+      A* out = targets_.scores.at(part.batch, part.head, part.queries.begin + i);
+      std::fill_n(out, problem_.keys, A(0));
+      const Range range = weights_.visible[static_cast<size_t>(i)];
+      weights_.columns.for_each_run(range, [&](int64_t key, Range columns) {
+        const A* row = score_grad_.row(i) + columns.begin;
+        std::copy_n(row, std::min(columns.end - columns.begin, problem_.keys - key), out + key);
+      });
+    }
+  }
 }
 
 template class DenseBackward<float>;

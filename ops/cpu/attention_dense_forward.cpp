@@ -11,7 +11,8 @@ DenseForward<T>::DenseForward(const AttentionProblem<T>& problem, const HeadsVie
       keys_(problem.width, problem.keys),
       packed_values_(problem.keys, problem.value_width),
       packed_output_(problem.block_queries(), problem.value_width),
-      weights_(problem) {}
+      weights_(problem),
+      sparse_(problem) {}
 
 template <class T>
 void DenseForward<T>::prepare_head(int64_t batch, int64_t key_head) {
@@ -19,7 +20,7 @@ void DenseForward<T>::prepare_head(int64_t batch, int64_t key_head) {
   pack_transposed(rows_view(problem_.key, batch, key_head, all, problem_.width), problem_.scale, keys_);
   values_ =
       right_factor(rows_view(problem_.value, batch, key_head, all, problem_.value_width), packed_values_);
-  finite_values_ = all_finite(values_, problem_.keys, problem_.value_width);
+  finite_values_.reset();
 }
 
 template <class T>
@@ -39,14 +40,25 @@ void DenseForward<T>::run(const QueryBlock& block, const SeeScores<A>& scores, c
 // Weights of the block times the values, in the result's dtype.
 template <class T>
 void DenseForward<T>::write_output(const QueryBlock& part) {
-  const Range keys = weights_.keys();
   const ResultRows<T> result(output_, part.batch, part.head, part.queries.begin, problem_.value_width,
                              packed_output_);
-  weighted_product<A>({part.count(), problem_.value_width, keys.end - keys.begin},
-                      {weights_.weights.row(0) + keys.begin, weights_.weights.stride(), 1},
-                      {values_.data + keys.begin * values_.row, values_.row}, finite_values_, result.matrix(),
-                      false);
+  if (problem_.normalizer != Normalizer::softmax && sparse_.compress(weights_)) {
+    const RowMatrix<A> rows = result.matrix();
+    for (int64_t i = 0; i < part.count(); ++i) {
+      combine<A>(sparse_.row(i), values_, problem_.value_width, rows.data + i * rows.row);
+    }
+  } else {
+    combine_values(result.matrix());
+  }
   result.store(part.count());
+}
+
+template <class T>
+void DenseForward<T>::combine_values(const RowMatrix<A>& result) {
+  if (!finite_values_) finite_values_ = all_finite(values_, problem_.keys, problem_.value_width);
+  for (const Strip& strip : weights_.columns.strips()) {
+    weights_.combine_strip(strip, weights_.weights, values_, *finite_values_, problem_.value_width, result);
+  }
 }
 
 template class DenseForward<float>;

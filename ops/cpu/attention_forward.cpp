@@ -25,7 +25,7 @@ void collect_head(const AttentionProblem<T>& problem, const QueryBlock& head, De
                   HeadSupport<T>& support) {
   using A = Accumulate<T>;
   const bool softmax = problem.normalizer == Normalizer::softmax;
-  std::vector<std::vector<int64_t>> kept(static_cast<size_t>(problem.block_queries()));  // of a part
+  std::vector<std::vector<int64_t>> kept(static_cast<size_t>(problem.block_queries()));  // columns of a part
   const auto see_scores = [&](int64_t i, const A* scores, Range range) {
     for (int64_t j = range.begin; j < range.end; ++j) {
       if (scores[j] != -std::numeric_limits<A>::infinity()) kept[static_cast<size_t>(i)].push_back(j);
@@ -33,16 +33,21 @@ void collect_head(const AttentionProblem<T>& problem, const QueryBlock& head, De
   };
   const auto see_weights = [&](const QueryBlock& part, const WeightBlock<T>& block) {
     for (int64_t i = 0; i < part.count(); ++i) {
-      std::vector<int64_t>& keys = kept[static_cast<size_t>(i)];
+      std::vector<int64_t>& kept_columns = kept[static_cast<size_t>(i)];
       const A* weights = block.weights.row(i);
       const Range range = block.visible[static_cast<size_t>(i)];
       for (int64_t j = range.begin; j < range.end && !softmax; ++j) {
-        if (weights[j] != A(0)) keys.push_back(j);
+        if (weights[j] != A(0)) kept_columns.push_back(j);
       }
-      support.counts.push_back(static_cast<int64_t>(keys.size()));
-      support.keys.insert(support.keys.end(), keys.begin(), keys.end());
-      for (const int64_t key : keys) support.weights.push_back(weights[key]);
-      keys.clear();
+      support.counts.push_back(static_cast<int64_t>(kept_columns.size()));
+      auto column = kept_columns.begin();
+      block.columns.for_each_run(range, [&](int64_t key, Range columns) {
+        for (; column != kept_columns.end() && *column < columns.end; ++column) {
+          support.keys.push_back(key + *column - columns.begin);
+          support.weights.push_back(weights[*column]);
+        }
+      });
+      kept_columns.clear();
     }
   };
   forward.run(head, softmax ? SeeScores<A>(see_scores) : SeeScores<A>(), see_weights);
@@ -87,8 +92,8 @@ void attention_forward(const AttentionCall& call, at::Tensor& output) {
       const int64_t batch = task / parts / problem.key_heads;
       const int64_t key_head = task / parts % problem.key_heads;
       forward.prepare_head(batch, key_head);
-      const int64_t part = task % parts;
-      for (int64_t i = unit_blocks * part / parts; i < unit_blocks * (part + 1) / parts; ++i) {
+      // In turns: later blocks of a causal mask are longer.
+      for (int64_t i = task % parts; i < unit_blocks; i += parts) {
         const int64_t head = key_head * problem.group() + i / problem.blocks();
         forward.run(query_block(problem, batch, head, i % problem.blocks()));
       }

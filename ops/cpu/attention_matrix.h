@@ -19,6 +19,9 @@ class ScratchMatrix {
       : stride_(scratch_stride(columns)),
         data_(new A[static_cast<size_t>(rows * stride_ + kColumnPadding)]) {}
 
+  // Fewer columns than there is room for, in neighbouring rows.
+  void set_columns(int64_t columns) { stride_ = scratch_stride(columns); }
+
   A* row(int64_t i) const { return data_.get() + i * stride_; }
   int64_t stride() const { return stride_; }
   StridedMatrix<A> left() const { return {data_.get(), stride_, 1}; }
@@ -46,16 +49,16 @@ RowsView<T> rows_view(const HeadsView<const T>& view, int64_t batch, int64_t hea
   return {view.at(batch, head, rows.begin), view.row, view.column, rows.end - rows.begin, columns};
 }
 
-// Rows in the accumulation type, padded with zeros.
+// Rows times `factor` in the accumulation type, padded with zeros.
 template <class T, class A>
-void pack_rows(const RowsView<T>& from, ScratchMatrix<A>& to) {
+void pack_rows(const RowsView<T>& from, A factor, ScratchMatrix<A>& to) {
   for (int64_t i = 0; i < from.rows; ++i) {
     const T* source = from.data + i * from.row;
     A* target = to.row(i);
     if (from.column == 1) {
-      for (int64_t j = 0; j < from.columns; ++j) target[j] = static_cast<A>(source[j]);
+      for (int64_t j = 0; j < from.columns; ++j) target[j] = static_cast<A>(source[j]) * factor;
     } else {
-      for (int64_t j = 0; j < from.columns; ++j) target[j] = static_cast<A>(source[j * from.column]);
+      for (int64_t j = 0; j < from.columns; ++j) target[j] = static_cast<A>(source[j * from.column]) * factor;
     }
     std::fill(target + from.columns, target + padded_columns(from.columns), A(0));
   }
@@ -67,7 +70,7 @@ StridedMatrix<A> left_factor(const RowsView<T>& rows, ScratchMatrix<A>& scratch)
   if constexpr (std::is_same_v<T, A>) {
     return {rows.data, rows.row, rows.column};
   } else {
-    pack_rows(rows, scratch);
+    pack_rows(rows, A(1), scratch);
     return scratch.left();
   }
 }
@@ -78,7 +81,7 @@ RowMatrix<const A> right_factor(const RowsView<T>& rows, ScratchMatrix<A>& scrat
   if constexpr (std::is_same_v<T, A>) {
     if (rows.column == 1 && rows.columns % kColumnPadding == 0) return {rows.data, rows.row};
   }
-  pack_rows(rows, scratch);
+  pack_rows(rows, A(1), scratch);
   return scratch.right();
 }
 
@@ -146,25 +149,19 @@ void weighted_product(const ProductSize& size, const StridedMatrix<A>& weights,
   }
 }
 
-// Rows times `factor` as columns, in tiles that stay in the registers or the first-level cache.
+// Rows times `factor` as columns.
 template <class T, class A>
 void pack_transposed(const RowsView<T>& from, A factor, ScratchMatrix<A>& to) {
-  constexpr int64_t kTile = 8;
-  int64_t begin = 0;
-  for (; begin + kTile <= from.rows; begin += kTile) {
-    const T* source = from.data + begin * from.row;
-    for (int64_t j = 0; j < from.columns; ++j, source += from.column) {
-      A tile[kTile];
-      for (int64_t i = 0; i < kTile; ++i) tile[i] = static_cast<A>(source[i * from.row]) * factor;
-      std::copy_n(tile, kTile, to.row(j) + begin);
+  if constexpr (std::is_same_v<T, A>) {
+    transpose(from.rows, from.columns, {from.data, from.row, from.column}, factor, to.result());
+  } else {
+    ScratchMatrix<A> some(kColumnPadding, from.columns);
+    for (int64_t begin = 0; begin < from.rows; begin += kColumnPadding) {
+      const int64_t rows = std::min(kColumnPadding, from.rows - begin);
+      pack_rows<T, A>({from.data + begin * from.row, from.row, from.column, rows, from.columns}, factor,
+                      some);
+      transpose(rows, from.columns, some.left(), A(1), {to.row(0) + begin, to.stride()});
     }
-  }
-  for (int64_t j = 0; j < from.columns; ++j) {
-    const T* source = from.data + begin * from.row + j * from.column;
-    A* target = to.row(j) + begin;
-    for (int64_t i = begin; i < from.rows; ++i, source += from.row)
-      *target++ = static_cast<A>(*source) * factor;
-    std::fill(target, to.row(j) + padded_columns(from.rows), A(0));
   }
 }
 

@@ -69,16 +69,4 @@ Range MaskRules::range(int64_t batch, int64_t query) const {
   return visible;
 }
 
-void MaskRules::mark_listed(int64_t batch, int64_t head, int64_t query, uint64_t* words,
-                            int64_t count) const {
-  constexpr int64_t kBits = 64;
-  std::fill_n(words, count, uint64_t{0});
-  const int64_t* offset = row_offsets_ + batch * batch_stride_ + head * head_stride_ + query / block_rows_;
-  for (int64_t entry = offset[0]; entry < offset[1]; ++entry) {
-    const int64_t begin = key_indices_[entry] * block_columns_;
-    const int64_t end = std::min(begin + block_columns_, keys_);
-    for (int64_t key = begin; key < end; ++key) words[key / kBits] |= uint64_t{1} << (key % kBits);
-  }
-}
-
 }  // namespace giantrabbit::ops::cpu

@@ -48,29 +48,21 @@ class MaskRules {
   // The keys between the first and the last that query `i` of a head may see by every rule but the lists.
   Range range(int64_t batch, int64_t query) const;
   bool has_lists() const { return row_offsets_ != nullptr; }
-  // Writes `hidden` over the scores inside `visible` of keys that are not listed; narrows the range to the
-  // rest.
-  template <class T>
-  Range hide_unlisted(int64_t batch, int64_t head, int64_t query, Range visible, T* scores, T hidden) const {
-    const int64_t row = query / block_rows_;
-    const int64_t* offset = row_offsets_ + batch * batch_stride_ + head * head_stride_ + row;
-    Range kept{visible.end, visible.begin};
-    int64_t done = visible.begin;
+  // Queries that share a row of the lists.
+  int64_t list_rows() const { return block_rows_; }
+  // The ranges of keys that the lists permit to the query, in ascending order, clipped to `within`.
+  template <class Function>
+  void for_each_listed(int64_t batch, int64_t head, int64_t query, Range within,
+                       const Function& function) const {
+    const int64_t* offset = row_offsets_ + batch * batch_stride_ + head * head_stride_ + query / block_rows_;
     for (int64_t entry = offset[0]; entry < offset[1]; ++entry) {
-      const int64_t begin = std::max(key_indices_[entry] * block_columns_, visible.begin);
-      const int64_t end = std::min((key_indices_[entry] + 1) * block_columns_, visible.end);
-      if (begin >= end) continue;
-      std::fill(scores + done, scores + begin, hidden);
-      kept.begin = std::min(kept.begin, begin);
-      kept.end = done = end;
+      const Range listed{std::max(key_indices_[entry] * block_columns_, within.begin),
+                         std::min((key_indices_[entry] + 1) * block_columns_, within.end)};
+      if (!listed.empty()) function(listed);
     }
-    std::fill(scores + done, scores + visible.end, hidden);
-    return kept;
   }
-  // One bit per key of a query's list, `count` words; all others clear.
-  void mark_listed(int64_t batch, int64_t head, int64_t query, uint64_t* words, int64_t count) const;
-  // Few keys per row: smaller blocks of queries waste less on pairs that no query of the block may see.
-  bool narrow() const { return causal_ || window_ < keys_; }
+  // At most this many neighbouring keys are seen by one query.
+  int64_t most_keys() const { return std::min(keys_, causal_ ? window_ : 2 * window_ - 1); }
 
  private:
   int64_t queries_;
@@ -106,8 +98,19 @@ struct AttentionProblem {
   at::Tensor bias_tensor;  // owns what `bias` points to
 
   int64_t group() const { return key_heads == 0 ? 0 : heads / key_heads; }
-  // Queries per block. A block of scores stays in the second-level cache; nothing of it shows in the result.
-  int64_t block_queries() const { return keys > 4096 ? 12 : rules.narrow() ? 24 : 48; }
+  // Queries per block: many share what is read of the keys, as long as the block's scores stay in the
+  // second-level cache. Blocks begin at multiples of this. With lists they do not straddle long rows of them.
+  int64_t block_queries() const {
+    constexpr int64_t kScores = 96 * 1024;
+    constexpr int64_t kMost = 96;
+    int64_t rows = kMost;
+    while (rows > 12 && rows * rules.most_keys() > kScores) rows /= 2;
+    if (!rules.has_lists()) return rows;
+    const int64_t shared = rules.list_rows();
+    if (shared <= 24) return 24 / shared * shared;
+    const int64_t pieces = (shared + kMost - 1) / kMost;
+    return (shared + pieces - 1) / pieces;
+  }
   int64_t blocks() const { return (queries + block_queries() - 1) / block_queries(); }
 };
 

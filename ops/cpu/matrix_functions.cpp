@@ -4,6 +4,8 @@
 // caller cuts a matrix.
 #include "ops/cpu/matrix_functions.h"
 
+#include <utility>
+
 #include "ops/cpu/row_vectors.h"
 
 namespace giantrabbit::ops::cpu::GR_CAPABILITY {
@@ -11,15 +13,20 @@ namespace {
 
 // Accumulators of a tile: as many as the registers hold beside one row of the right factor and a broadcast.
 #if defined(__AVX512F__)
-constexpr int kTileRows = 6;
 constexpr int kTileVectors = 4;
+constexpr int kAccumulators = 24;
 #elif defined(__AVX2__)
-constexpr int kTileRows = 6;
 constexpr int kTileVectors = 2;
+constexpr int kAccumulators = 12;
 #else
-constexpr int kTileRows = 4;
 constexpr int kTileVectors = 2;
+constexpr int kAccumulators = 8;
 #endif
+constexpr int kMostRows = 12;
+// A narrow tile is higher, so that its sums, too, hide the latency of the multiply-adds.
+constexpr int tile_rows(int vectors) {
+  return kAccumulators / vectors < kMostRows ? kAccumulators / vectors : kMostRows;
+}
 // A panel of the right factor stays in the first-level cache.
 constexpr int64_t kDepth = 256;
 
@@ -36,7 +43,7 @@ template <class T, int rows, int vectors>
 void tile(const Operands<T>& of) {
   constexpr int64_t kCount = Lanes<T>::count;
   Vec<T> sum[rows][vectors];
-#pragma GCC unroll 8
+#pragma GCC unroll 12
   for (int i = 0; i < rows; ++i) {
 #pragma GCC unroll 8
     for (int j = 0; j < vectors; ++j) {
@@ -49,14 +56,14 @@ void tile(const Operands<T>& of) {
     Vec<T> factor[vectors];
 #pragma GCC unroll 8
     for (int j = 0; j < vectors; ++j) factor[j] = load(right + j * kCount);
-#pragma GCC unroll 8
+#pragma GCC unroll 12
     for (int i = 0; i < rows; ++i) {
       const T value = left[i * of.left.row];
 #pragma GCC unroll 8
       for (int j = 0; j < vectors; ++j) sum[i][j] += value * factor[j];
     }
   }
-#pragma GCC unroll 8
+#pragma GCC unroll 12
   for (int i = 0; i < rows; ++i) {
 #pragma GCC unroll 8
     for (int j = 0; j < vectors; ++j) {
@@ -83,10 +90,11 @@ void some_rows(int64_t height, const Operands<T>& of) {
 // one.
 template <class T, int vectors>
 void panel(int64_t rows, Operands<T> of) {
+  constexpr int kRows = tile_rows(vectors);
   while (rows > 0) {
-    const bool in_halves = rows > kTileRows && rows < 2 * kTileRows;
-    const int64_t height = in_halves ? (rows + 1) / 2 : rows < kTileRows ? rows : kTileRows;
-    some_rows<T, kTileRows, vectors>(height, of);
+    const bool in_halves = rows > kRows && rows < 2 * kRows;
+    const int64_t height = in_halves ? (rows + 1) / 2 : rows < kRows ? rows : kRows;
+    some_rows<T, kRows, vectors>(height, of);
     of.left.data += height * of.left.row;
     of.result.data += height * of.result.row;
     rows -= height;
@@ -127,6 +135,152 @@ void product(ProductSize size, StridedMatrix<T> left, RowMatrix<const T> right, 
   } while (begin < size.depth);
 }
 
+// A step of a transposition: swaps the blocks of `distance` lanes beside the diagonal of two rows.
+template <int distance, class V, size_t... lane>
+inline void swap_blocks(V& upper, V& lower, std::index_sequence<lane...>) {
+  constexpr int kCount = sizeof...(lane);
+  const V first = __builtin_shufflevector(
+      upper, lower, (int(lane) & distance ? kCount + int(lane) - distance : int(lane))...);
+  lower = __builtin_shufflevector(upper, lower,
+                                  (int(lane) & distance ? kCount + int(lane) : int(lane) + distance)...);
+  upper = first;
+}
+
+template <class T, int distance>
+inline void transpose_lanes(Vec<T>* rows) {
+  constexpr int kCount = Lanes<T>::count;
+  if constexpr (distance < kCount) {
+#pragma GCC unroll 16
+    for (int i = 0; i < kCount; ++i) {
+      if ((i & distance) == 0) {
+        swap_blocks<distance>(rows[i], rows[i + distance], std::make_index_sequence<kCount>());
+      }
+    }
+    transpose_lanes<T, 2 * distance>(rows);
+  }
+}
+
+// A block of rows x columns, at most a vector's lanes each; missing rows become zeros.
+template <class T>
+void transpose_block(int64_t rows, int64_t columns, const StridedMatrix<T>& from, T factor,
+                     const RowMatrix<T>& to) {
+  constexpr int kCount = Lanes<T>::count;
+  Vec<T> block[kCount];
+  if (rows == kCount && columns == kCount && from.column == 1) {
+#pragma GCC unroll 16
+    for (int i = 0; i < kCount; ++i) block[i] = load(from.data + i * from.row) * factor;
+    transpose_lanes<T, 1>(block);
+#pragma GCC unroll 16
+    for (int j = 0; j < kCount; ++j) {
+      const Vec<T> column = block[j];
+      __builtin_memcpy(to.data + j * to.row, &column, sizeof(column));
+    }
+    return;
+  }
+  for (int64_t j = 0; j < columns; ++j) {
+    for (int64_t i = 0; i < kCount; ++i) {
+      to.data[j * to.row + i] = i < rows ? from.data[i * from.row + j * from.column] * factor : T(0);
+    }
+  }
+}
+
+template <class T>
+void transpose(int64_t rows, int64_t columns, StridedMatrix<T> from, T factor, RowMatrix<T> to) {
+  constexpr int64_t kCount = Lanes<T>::count;
+  constexpr int64_t kPadding = 16;  // kColumnPadding
+  for (int64_t i = 0; i < (rows + kPadding - 1) / kPadding * kPadding; i += kCount) {
+    const int64_t height = rows < i ? 0 : rows - i < kCount ? rows - i : kCount;
+    for (int64_t j = 0; j < columns; j += kCount) {
+      transpose_block<T>(height, columns - j < kCount ? columns - j : kCount,
+                         {from.data + i * from.row + j * from.column, from.row, from.column}, factor,
+                         {to.data + j * to.row + i, to.row});
+    }
+  }
+}
+
+// Whole vectors only: n and width are multiples of kColumnPadding, or rows are padded to it.
+
+template <class T>
+int64_t compress(const T* row, int64_t n, int32_t first, int64_t limit, int32_t* indices, T* values) {
+  constexpr int64_t kCount = Lanes<T>::count;
+  int64_t found = 0;
+  for (int64_t i = 0; i < n; i += kCount) {
+    uint64_t bits = lane_bits<T>(load(row + i) != T(0));
+    if (found + __builtin_popcountll(bits) > limit) return -1;
+    for (; bits != 0; bits &= bits - 1) {
+      const int64_t j = i + __builtin_ctzll(bits);
+      indices[found] = first + static_cast<int32_t>(j);
+      values[found++] = row[j];
+    }
+  }
+  return found;
+}
+
+template <class T, int vectors>
+inline void combine_columns(SparseRow<T> factors, const T* right, int64_t stride, T* result) {
+  constexpr int64_t kCount = Lanes<T>::count;
+  Vec<T> sum[vectors] = {};
+  for (int64_t e = 0; e < factors.count; ++e) {
+    const T* row = right + factors.indices[e] * stride;
+#pragma GCC unroll 4
+    for (int j = 0; j < vectors; ++j) sum[j] += factors.values[e] * load(row + j * kCount);
+  }
+#pragma GCC unroll 4
+  for (int j = 0; j < vectors; ++j) {
+    const Vec<T> total = sum[j];
+    __builtin_memcpy(result + j * kCount, &total, sizeof(total));
+  }
+}
+
+template <class T>
+void combine(SparseRow<T> factors, RowMatrix<const T> right, int64_t width, T* result) {
+  constexpr int64_t kCount = Lanes<T>::count;
+  int64_t j = 0;
+  for (; j + 4 * kCount <= width; j += 4 * kCount) {
+    combine_columns<T, 4>(factors, right.data + j, right.row, result + j);
+  }
+  for (; j + 2 * kCount <= width; j += 2 * kCount) {
+    combine_columns<T, 2>(factors, right.data + j, right.row, result + j);
+  }
+  for (; j < width; j += kCount) combine_columns<T, 1>(factors, right.data + j, right.row, result + j);
+}
+
+template <class T>
+void dots(SparseRow<T> where, const T* left, RowMatrix<const T> right, int64_t width, T* results) {
+  constexpr int64_t kCount = Lanes<T>::count;
+  for (int64_t e = 0; e < where.count; ++e) {
+    const T* row = right.data + where.indices[e] * right.row;
+    Vec<T> even{};
+    Vec<T> odd{};
+    int64_t j = 0;
+    for (; j + 2 * kCount <= width; j += 2 * kCount) {
+      even += load(left + j) * load(row + j);
+      odd += load(left + j + kCount) * load(row + j + kCount);
+    }
+    for (; j < width; j += kCount) even += load(left + j) * load(row + j);
+    even += odd;
+    T lanes[kCount];
+    __builtin_memcpy(lanes, &even, sizeof(even));
+#pragma GCC unroll 4
+    for (int64_t half = kCount / 2; half > 0; half /= 2) {
+      for (int64_t lane = 0; lane < half; ++lane) lanes[lane] += lanes[lane + half];
+    }
+    results[e] = lanes[0];
+  }
+}
+
+template <class T>
+void scatter(SparseRow<T> factors, const T* row, int64_t width, RowMatrix<T> sums) {
+  constexpr int64_t kCount = Lanes<T>::count;
+  for (int64_t e = 0; e < factors.count; ++e) {
+    T* target = sums.data + factors.indices[e] * sums.row;
+    for (int64_t j = 0; j < width; j += kCount) {
+      const Vec<T> total = load(target + j) + factors.values[e] * load(row + j);
+      __builtin_memcpy(target + j, &total, sizeof(total));
+    }
+  }
+}
+
 // 0 times anything finite is 0; the sum of the products is NaN if there is one number that is not.
 template <class T>
 bool finite(RowMatrix<const T> matrix, int64_t rows, int64_t columns) {
@@ -152,6 +306,11 @@ bool finite(RowMatrix<const T> matrix, int64_t rows, int64_t columns) {
 
 }  // namespace
 
-const MatrixFunctions matrix_functions = {product<float>, product<double>, finite<float>, finite<double>};
+const MatrixFunctions matrix_functions = {
+    {product<float>, transpose<float>, finite<float>, compress<float>, combine<float>, dots<float>,
+     scatter<float>},
+    {product<double>, transpose<double>, finite<double>, compress<double>, combine<double>, dots<double>,
+     scatter<double>},
+};
 
 }  // namespace giantrabbit::ops::cpu::GR_CAPABILITY

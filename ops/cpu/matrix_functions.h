@@ -28,13 +28,29 @@ struct RowMatrix {
   int64_t row;
 };
 
+// The `count` numbers of a row that are not 0 and where they are.
+template <class T>
+struct SparseRow {
+  int64_t count;
+  const int32_t* indices;
+  const T* values;
+};
+
 // Meaning and contract: matrix_product.h.
+template <class T>
+struct MatrixFunctionsOf {
+  void (*product)(ProductSize, StridedMatrix<T>, RowMatrix<const T>, RowMatrix<T>, bool accumulate);
+  void (*transpose)(int64_t rows, int64_t columns, StridedMatrix<T>, T factor, RowMatrix<T>);
+  bool (*finite)(RowMatrix<const T>, int64_t rows, int64_t columns);
+  int64_t (*compress)(const T* row, int64_t n, int32_t first, int64_t limit, int32_t* indices, T* values);
+  void (*combine)(SparseRow<T> factors, RowMatrix<const T> right, int64_t width, T* result);
+  void (*dots)(SparseRow<T> where, const T* left, RowMatrix<const T> right, int64_t width, T* results);
+  void (*scatter)(SparseRow<T> factors, const T* row, int64_t width, RowMatrix<T> sums);
+};
+
 struct MatrixFunctions {
-  void (*product_float)(ProductSize, StridedMatrix<float>, RowMatrix<const float>, RowMatrix<float>, bool);
-  void (*product_double)(ProductSize, StridedMatrix<double>, RowMatrix<const double>, RowMatrix<double>,
-                         bool);
-  bool (*finite_float)(RowMatrix<const float>, int64_t rows, int64_t columns);
-  bool (*finite_double)(RowMatrix<const double>, int64_t rows, int64_t columns);
+  MatrixFunctionsOf<float> of_float;
+  MatrixFunctionsOf<double> of_double;
 };
 
 namespace baseline {

@@ -1,4 +1,4 @@
-// Picks the matrix products of the chosen instruction set, once per process, and forwards to them.
+// Picks the matrix products of the chosen instruction set, once per process.
 #include "ops/cpu/matrix_product.h"
 
 #include "ops/cpu/capability.h"
@@ -20,22 +20,14 @@ const MatrixFunctions& chosen_functions() {
 
 }  // namespace
 
-void matrix_product(ProductSize size, StridedMatrix<float> left, RowMatrix<const float> right,
-                    RowMatrix<float> result, bool accumulate) {
-  chosen_functions().product_float(size, left, right, result, accumulate);
+template <>
+const MatrixFunctionsOf<float>& matrix_functions_of<float>() {
+  return chosen_functions().of_float;
 }
 
-void matrix_product(ProductSize size, StridedMatrix<double> left, RowMatrix<const double> right,
-                    RowMatrix<double> result, bool accumulate) {
-  chosen_functions().product_double(size, left, right, result, accumulate);
-}
-
-bool all_finite(RowMatrix<const float> matrix, int64_t rows, int64_t columns) {
-  return chosen_functions().finite_float(matrix, rows, columns);
-}
-
-bool all_finite(RowMatrix<const double> matrix, int64_t rows, int64_t columns) {
-  return chosen_functions().finite_double(matrix, rows, columns);
+template <>
+const MatrixFunctionsOf<double>& matrix_functions_of<double>() {
+  return chosen_functions().of_double;
 }
 
 }  // namespace giantrabbit::ops::cpu

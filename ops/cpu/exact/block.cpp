@@ -14,8 +14,6 @@ namespace {
 constexpr int64_t kWideShare = 4;
 constexpr int64_t kAlwaysNarrow = 16;
 constexpr int64_t kMostEntries = 1024;
-// Widths are counted before refining in the first passes only; later ones start from a sharp bound.
-constexpr int64_t kCountedPasses = 2;
 // Each pass looks at three times the keys seen so far: bounds sharpen before most keys are filtered.
 constexpr int64_t kGrowth = 3;
 
@@ -115,34 +113,31 @@ BlockStages::BlockStages(const AttentionProblem<float>& problem)
 void BlockStages::find_visible(const BlockPlace& place) {
   first_block_ = blocks_of(problem_.keys);
   last_block_ = 0;
+  visible_ = 0;
   for (int64_t i = 0; i < rows_.rows; ++i) {
     const int64_t query = place.queries.begin + i;
     const Range range = problem_.rules.range(place.batch, query);
     begin_[static_cast<size_t>(i)] = static_cast<int32_t>(range.begin);
     end_[static_cast<size_t>(i)] = static_cast<int32_t>(range.end);
     if (listed_ != nullptr) {
-      problem_.rules.mark_listed(place.batch, place.head, query, listed_ + i * rows_.listed_blocks,
-                                 rows_.listed_blocks);
+      uint64_t* words = listed_ + i * rows_.listed_blocks;
+      std::fill_n(words, rows_.listed_blocks, uint64_t{0});
+      problem_.rules.for_each_listed(place.batch, place.head, query, range, [&](Range listed) {
+        for (int64_t key = listed.begin; key < listed.end; ++key) {
+          words[key / kBlockKeys] |= uint64_t{1} << (key % kBlockKeys);
+        }
+      });
     }
     if (range.empty()) continue;
+    visible_ += range.end - range.begin;
     first_block_ = std::min(first_block_, range.begin / kBlockKeys);
     last_block_ = std::max(last_block_, blocks_of(range.end));
   }
   first_block_ = std::min(first_block_, last_block_);
 }
 
-int64_t BlockStages::visible_pairs(int64_t first_block, int64_t count) const {
-  int64_t pairs = 0;
-  for (int64_t i = 0; i < rows_.rows; ++i) {
-    const int64_t begin = std::max<int64_t>(rows_.begin[i], first_block * kBlockKeys);
-    const int64_t end = std::min<int64_t>(rows_.end[i], (first_block + count) * kBlockKeys);
-    pairs += std::max<int64_t>(0, end - begin);
-  }
-  return pairs;
-}
-
-bool BlockStages::is_wide(int64_t marked, int64_t visible) const {
-  return marked > std::max(visible / kWideShare, kAlwaysNarrow * rows_.rows) ||
+bool BlockStages::is_wide(int64_t marked) const {
+  return marked > std::max(visible_ / kWideShare, kAlwaysNarrow * rows_.rows) ||
          marked > kMostEntries * rows_.rows;
 }
 
@@ -172,17 +167,15 @@ bool BlockStages::passes(const HeadOperands& head) {
   pass_.count = seen;
   functions_.seed(head.codes, rows_, pass_);
   int64_t marked = functions_.count(rows_, pass_);
-  if (is_wide(marked, visible_pairs(pass_.first, seen)) || !refine(head)) return false;
-  for (int64_t number = 0; pass_.first > first_block_; ++number) {
+  if (is_wide(marked) || !refine(head)) return false;
+  while (pass_.first > first_block_) {
     const int64_t count = std::min({kGrowth * seen, kPassBlocks, pass_.first - first_block_});
     pass_.first -= count;
     pass_.count = count;
     seen += count;
     functions_.filter(head.codes, rows_, pass_);
-    const int64_t newly_marked = functions_.count(rows_, pass_);
-    marked += newly_marked;
-    if (number < kCountedPasses && is_wide(newly_marked, visible_pairs(pass_.first, count))) return false;
-    if (!refine(head)) return false;
+    marked += functions_.count(rows_, pass_);
+    if (is_wide(marked) || !refine(head)) return false;
   }
   counters_.refined += marked;
   return true;

@@ -85,8 +85,7 @@ class BlockStages {
  private:
   bool begin(const BlockPlace& place, const HeadOperands& head);
   void find_visible(const BlockPlace& place);
-  int64_t visible_pairs(int64_t first_block, int64_t count) const;
-  bool is_wide(int64_t marked, int64_t visible) const;
+  bool is_wide(int64_t marked) const;
   bool refine(const HeadOperands& head);
   bool passes(const HeadOperands& head);
   Candidates& list(int64_t i) { return lists_[static_cast<size_t>(i)]; }
@@ -106,6 +105,7 @@ class BlockStages {
   uint64_t* listed_ = nullptr;
   int64_t first_block_ = 0;  // blocks of keys that some row may see
   int64_t last_block_ = 0;
+  int64_t visible_ = 0;  // pairs
   int32_t* support_keys_ = nullptr;
   float* support_weights_ = nullptr;
   Counters counters_;

@@ -50,6 +50,14 @@ inline void seed_tile(const exact::KeyCodes& keys, const exact::QueryRows& rows,
   }
 }
 
+// From a lower bound of a threshold to a better one, by the scores above it: their number, sum and sum of
+// squares measured from the bound. The equation's left side is convex, so Newton's method stays below the
+// solution.
+template <exact::Rule rule>
+inline float newton_rise(float count, float sum, float squares) {
+  return rule == exact::Rule::sparsemax ? (sum - 1.0f) / count : (squares - __builtin_sqrtf(squares)) / sum;
+}
+
 // A lower bound of the threshold of the largest scores of 64 lanes of keys: different keys, so also one of
 // the row's. Two steps of Newton's method, which stays below the solution, from the smallest threshold there
 // is.
@@ -73,13 +81,8 @@ inline float lane_bound(const Vec<float>* lanes) {
       if (rule == exact::Rule::entmax15) squares += kept * kept;
       sum += kept;
     }
-    const float total = lane_total(sum);
-    if constexpr (rule == exact::Rule::sparsemax) {
-      tau += (total - 1.0f) / static_cast<float>(count);
-    } else {
-      const float norm = lane_total(squares);
-      tau += (norm - __builtin_sqrtf(norm)) / total;
-    }
+    tau += newton_rise<rule>(static_cast<float>(count), lane_total(sum),
+                             rule == exact::Rule::sparsemax ? 0.0f : lane_total(squares));
   }
   return score_bound<rule>(maximum, __builtin_fabsf(maximum), tau);
 }
@@ -96,6 +99,57 @@ struct SeedLimits {
     }
   }
 };
+
+// The lanes' threshold is sharp where few keys stand out. Where many would be marked, all of the row's scores
+// give a sharper one: Michelot's (Newton's) iteration over the lower bounds, from the bound of the lanes.
+template <exact::Rule rule>
+inline float row_bound(const float* lower, const uint64_t* words, int64_t blocks, float bound) {
+  constexpr int kSteps = 3;
+  float relative = 0;  // to `bound`, so that nothing cancels
+  for (int step = 0; step < kSteps; ++step) {
+    Vec<float> sum{};
+    Vec<float> squares{};
+    int64_t count = 0;
+    for (int64_t b = 0; b < blocks; ++b) {
+      for (int64_t v = 0; v < kBlockVectors; ++v) {
+        const Vec<float> scores =
+            keep_lanes(load(lower + b * exact::kBlockKeys + v * kLanes), words[b] >> (v * kLanes));
+        const Vec<float> distance = (scores - bound) * kScoreFactor<rule> - relative;
+        const Vec<float> kept = larger(distance, Vec<float>{});
+        count += __builtin_popcountll(bits_above(distance, Vec<float>{}));
+        squares += kept * kept;
+        sum += kept;
+      }
+    }
+    if (count == 0) break;
+    const float rise = newton_rise<rule>(static_cast<float>(count), lane_total(sum), lane_total(squares));
+    if (!(rise > 0.0f)) break;
+    relative += rise;
+  }
+  const float raised = bound + relative / kScoreFactor<rule>;
+  return raised - (1.0f + __builtin_fabsf(raised)) * 4e-6f;
+}
+
+// Takes the keys at or below the bound from the words. Returns how many are left.
+inline int64_t mark_seed(const exact::KeyCodes& keys, const exact::QueryRows& rows, const exact::Pass& pass,
+                         int64_t i, const float* lower) {
+  uint64_t* words = pass.words + i * exact::kPassBlocks;
+  const SeedLimits limits(keys, rows, pass, i);
+  int64_t count = 0;
+  for (int64_t b = 0; b < pass.count; ++b) {
+    const Vec<float> limit = broadcast(limits.values[b]);
+    uint64_t bits = 0;
+#pragma GCC unroll 16
+    for (int64_t v = 0; v < kBlockVectors; ++v) {
+      bits |= bits_above(load(lower + b * exact::kBlockKeys + v * kLanes), limit) << (v * kLanes);
+    }
+    words[b] &= bits;
+    count += __builtin_popcountll(words[b]);
+  }
+  return count;
+}
+
+constexpr int64_t kFewMarked = 32;
 
 // `whole`: the row sees every key of the pass.
 template <exact::Rule rule, bool whole>
@@ -114,16 +168,13 @@ inline void seed_row(const exact::KeyCodes& keys, const exact::QueryRows& rows, 
     }
   }
   rows.bound[i] = lane_bound<rule>(lanes);
-  const SeedLimits limits(keys, rows, pass, i);
+  if (mark_seed(keys, rows, pass, i, lower) <= kFewMarked) return;
   for (int64_t b = 0; b < pass.count; ++b) {
-    const Vec<float> limit = broadcast(limits.values[b]);
-    uint64_t bits = 0;
-#pragma GCC unroll 16
-    for (int64_t v = 0; v < kBlockVectors; ++v) {
-      bits |= bits_above(load(lower + b * exact::kBlockKeys + v * kLanes), limit) << (v * kLanes);
-    }
-    words[b] &= bits;
+    words[b] = whole ? kAllKeys : visible_keys(rows, i, pass.first + b);
   }
+  const float bound = row_bound<rule>(lower, words, pass.count, rows.bound[i]);
+  rows.bound[i] = bound > rows.bound[i] ? bound : rows.bound[i];
+  mark_seed(keys, rows, pass, i, lower);
 }
 
 inline bool sees_whole_pass(const exact::QueryRows& rows, const exact::Pass& pass, int64_t i) {
