@@ -13,6 +13,7 @@ class SparseBlock {
 
   explicit SparseBlock(const AttentionProblem<T>& problem)
       : capacity_(problem.block_queries() * (padded_columns(problem.keys) / kShare + 2 * kColumnPadding)),
+        row_cost_(kRowCost / std::max<int64_t>(problem.value_width, 1)),
         indices_(new int32_t[static_cast<size_t>(capacity_)]),
         values_(new A[static_cast<size_t>(capacity_)]) {}
 
@@ -20,7 +21,8 @@ class SparseBlock {
   bool compress(const WeightBlock<T>& block) {
     int64_t scores = 0;
     for (const Range& range : block.visible) scores += range.end - range.begin;
-    int64_t left = scores / kShare;
+    int64_t left = (scores - static_cast<int64_t>(block.visible.size()) * row_cost_) / kShare;
+    if (left <= 0) return false;
     begins_.clear();
     counts_.clear();
     int64_t begin = 0;
@@ -41,8 +43,10 @@ class SparseBlock {
   }
 
  private:
-  // Sparse rows win below about this share of the scores, as one in ...
+  // Measured: a weight that is not 0 costs as much as this many scores of a dense block, and a row, by its
+  // branches, as much as this many multiply-adds.
   static constexpr int64_t kShare = 5;
+  static constexpr int64_t kRowCost = 1600;
 
   // A wide row ends the search early, so that looking for zeros in vain costs little.
   int64_t compress_row(const WeightBlock<T>& block, int64_t i, int64_t begin, int64_t left) {
@@ -61,6 +65,7 @@ class SparseBlock {
   }
 
   int64_t capacity_;
+  int64_t row_cost_;  // in scores
   std::unique_ptr<int32_t[]> indices_;
   std::unique_ptr<A[]> values_;
   std::vector<int64_t> begins_;
