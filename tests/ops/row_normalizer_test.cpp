@@ -27,26 +27,27 @@ constexpr Normalizer kNormalizers[] = {Normalizer::softmax, Normalizer::sparsema
 class RowNormalizerTest : public test_support::Seeded<::testing::TestWithParam<Capability>> {
  protected:
   at::Tensor normalize(Normalizer normalizer, const at::Tensor& row) const {
-    at::Tensor weights = row.clone();
+    at::Tensor weights = torch::full_like(row, 7.0);
     const RowFunctions& functions = row_functions(GetParam());
     const auto index = static_cast<size_t>(normalizer);
     if (row.scalar_type() == at::kFloat) {
-      functions.normalize_float[index](weights.data_ptr<float>(), weights.numel());
+      functions.normalize_float[index](row.data_ptr<float>(), weights.data_ptr<float>(), row.numel());
     } else {
-      functions.normalize_double[index](weights.data_ptr<double>(), weights.numel());
+      functions.normalize_double[index](row.data_ptr<double>(), weights.data_ptr<double>(), row.numel());
     }
     return weights;
   }
 
   at::Tensor backward(Normalizer normalizer, const at::Tensor& weights, const at::Tensor& grad) const {
-    at::Tensor result = grad.clone();
+    at::Tensor result = torch::full_like(grad, 7.0);
     const RowFunctions& functions = row_functions(GetParam());
     const auto index = static_cast<size_t>(normalizer);
     if (weights.scalar_type() == at::kFloat) {
-      functions.backward_float[index](weights.data_ptr<float>(), result.data_ptr<float>(), weights.numel());
+      functions.backward_float[index](weights.data_ptr<float>(), grad.data_ptr<float>(),
+                                      result.data_ptr<float>(), weights.numel());
     } else {
-      functions.backward_double[index](weights.data_ptr<double>(), result.data_ptr<double>(),
-                                       weights.numel());
+      functions.backward_double[index](weights.data_ptr<double>(), grad.data_ptr<double>(),
+                                       result.data_ptr<double>(), weights.numel());
     }
     return result;
   }
@@ -137,8 +138,8 @@ TEST_P(RowNormalizerTest, SoftmaxExponentialIsWithinItsBound) {
 TEST_P(RowNormalizerTest, AnEmptyRowIsLeftAlone) {
   float untouched = 7.0F;
   for (size_t index = 0; index < 3; ++index) {
-    row_functions(GetParam()).normalize_float[index](&untouched, 0);
-    row_functions(GetParam()).backward_float[index](&untouched, &untouched, 0);
+    row_functions(GetParam()).normalize_float[index](&untouched, &untouched, 0);
+    row_functions(GetParam()).backward_float[index](&untouched, &untouched, &untouched, 0);
   }
   EXPECT_EQ(untouched, 7.0F);
 }
