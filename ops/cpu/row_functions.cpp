@@ -45,12 +45,11 @@ template <class T>
 void softmax_row(const T* scores, T* weights, int64_t n) {
   const T maximum = row_peak(scores, n).maximum;
   if (special_row(scores, weights, n, maximum)) return;
-  constexpr int64_t kBlock = 8 * Lanes<T>::count;  // at most 8 float additions per lane, then double
   Wide total{};
   auto unordered = Vec<T>{} != Vec<T>{};
-  for (int64_t begin = 0; begin < n; begin += kBlock) {
+  for (int64_t begin = 0; begin < n; begin += kBlock<T>) {  // at most 8 float additions per lane, then double
     Vec<T> sum{};
-    const int64_t length = n - begin < kBlock ? n - begin : kBlock;
+    const int64_t length = n - begin < kBlock<T> ? n - begin : kBlock<T>;
     map_row<T>(scores + begin, weights + begin, length, -static_cast<T>(kInfinity), [&](Vec<T> score) {
       unordered |= score != score;
       const Vec<T> weight = exponential<T>(score - maximum);
@@ -91,66 +90,69 @@ void entmax15_row(const T* scores, T* weights, int64_t n) {
 // Backward. `weights == 0` selects, rather than multiplies, so that an infinite gradient outside the support
 // is harmless.
 
-struct WeightedSums {
-  Wide dot{};
-
-  void add(Wide weight, Wide g) { dot += weight == 0.0 ? Wide{} : weight * g; }
-  void merge(const WeightedSums& other) { dot += other.dot; }
-};
-
 template <class T>
 void softmax_row_backward(const T* weights, const T* grad, T* grad_scores, int64_t n) {
-  const T dot = static_cast<T>(lane_sum(sum_pair<WeightedSums>(weights, grad, n).dot));
+  const auto sums = sum_pair(weights, grad, n, [](Vec<T> weight, Vec<T> g, Vec<T>& dot, Vec<T>&) {
+    dot += weight == T(0) ? Vec<T>{} : weight * g;
+  });
+  const T dot = static_cast<T>(sums.first);
   map_pair<T>(weights, grad, grad_scores, n,
               [&](Vec<T> weight, Vec<T> g) { return weight == T(0) ? Vec<T>{} : weight * (g - dot); });
 }
 
-struct MemberSums {
-  Wide count{};
-  Wide sum{};
-
-  void add(Wide weight, Wide g) {
-    count += weight == 0.0 ? Wide{} : broadcast(1.0);
-    sum += weight == 0.0 ? Wide{} : g;
-  }
-  void merge(const MemberSums& other) {
-    count += other.count;
-    sum += other.sum;
-  }
-};
-
 template <class T>
 void sparsemax_row_backward(const T* weights, const T* grad, T* grad_scores, int64_t n) {
-  const auto sums = sum_pair<MemberSums>(weights, grad, n);
-  const T mean = static_cast<T>(lane_sum(sums.sum) / lane_sum(sums.count));
+  const auto sums = sum_pair(weights, grad, n, [](Vec<T> weight, Vec<T> g, Vec<T>& total, Vec<T>& count) {
+    total += weight == T(0) ? Vec<T>{} : g;
+    count += weight == T(0) ? Vec<T>{} : broadcast(T(1));
+  });
+  const T mean = static_cast<T>(sums.first / sums.second);
   map_pair<T>(weights, grad, grad_scores, n, [&](Vec<T> weight, Vec<T> g) {
     const Vec<T> not_a_number = weight - weight;  // 0 for every finite weight
     return weight == T(0) ? Vec<T>{} : (g - mean) + not_a_number;
   });
 }
 
-struct RootSums {
-  Wide sum{};
-  Wide dot{};
+template <class T>
+void entmax15_row_backward(const T* weights, const T* grad, T* grad_scores, int64_t n) {
+  const auto sums = sum_pair(weights, grad, n, [](Vec<T> weight, Vec<T> g, Vec<T>& dot, Vec<T>& total) {
+    const Vec<T> root = square_root(weight);
+    dot += weight == T(0) ? Vec<T>{} : root * g;
+    total += root;
+  });
+  const T mean = static_cast<T>(sums.first / sums.second);
+  map_pair<T>(weights, grad, grad_scores, n, [&](Vec<T> weight, Vec<T> g) {
+    return weight == T(0) ? Vec<T>{} : square_root(weight) * (g - mean);
+  });
+}
 
-  void add(Wide weight, Wide g) {
-    const Wide root = square_root(weight);
-    sum += root;
-    dot += weight == 0.0 ? Wide{} : root * g;
-  }
-  void merge(const RootSums& other) {
-    sum += other.sum;
-    dot += other.dot;
+// Sums of the Fenchel-Young losses, over the support in double.
+
+struct LossSums {
+  double target;
+  bool squares;
+  Wide expected{};
+  Wide power{};
+
+  void add(Wide weight, Wide logit) {
+    expected += weight == 0.0 ? Wide{} : weight * (logit - target);
+    power += weight * (squares ? weight : square_root(weight));
   }
 };
 
 template <class T>
-void entmax15_row_backward(const T* weights, const T* grad, T* grad_scores, int64_t n) {
-  const auto sums = sum_pair<RootSums>(weights, grad, n);
-  const T mean = static_cast<T>(lane_sum(sums.dot) / lane_sum(sums.sum));
-  map_pair<T>(weights, grad, grad_scores, n, [&](Vec<T> weight, Vec<T> g) {
-    return weight == T(0) ? Vec<T>{} : square_root(weight) * (g - mean);
-  });
+RowLossSums loss_sums(bool squares, const T* logits, const T* weights, int64_t n, T target) {
+  LossSums sums{static_cast<double>(target), squares};
+  for (int64_t begin = 0; begin < n; begin += kBlock<T>) {
+    const int64_t end = begin + kBlock<T> < n ? begin + kBlock<T> : n;
+    if (all_zero(weights + begin, end - begin)) continue;
+    int64_t i = begin;
+    for (; i + kWide <= end; i += kWide) sums.add(load_wide(weights + i), load_wide(logits + i));
+    if (i < end) {
+      sums.add(load_wide_part(weights + i, end - i, 0.0), load_wide_part(logits + i, end - i, 0.0));
+    }
+  }
+  return {lane_sum(sums.expected), lane_sum(sums.power)};
 }
 
 }  // namespace
@@ -160,6 +162,8 @@ const RowFunctions row_functions = {
     {softmax_row<double>, sparsemax_row<double>, entmax15_row<double>},
     {softmax_row_backward<float>, sparsemax_row_backward<float>, entmax15_row_backward<float>},
     {softmax_row_backward<double>, sparsemax_row_backward<double>, entmax15_row_backward<double>},
+    loss_sums<float>,
+    loss_sums<double>,
 };
 
 }  // namespace giantrabbit::ops::cpu::GR_CAPABILITY

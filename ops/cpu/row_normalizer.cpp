@@ -38,4 +38,14 @@ void normalize_row_backward(Normalizer normalizer, const double* weights, const 
   chosen_functions().backward_double[static_cast<int64_t>(normalizer)](weights, grad, grad_scores, n);
 }
 
+RowLossSums row_loss_sums(Normalizer normalizer, const float* logits, const float* weights, int64_t n,
+                          float target) {
+  return chosen_functions().loss_sums_float(normalizer == Normalizer::sparsemax, logits, weights, n, target);
+}
+
+RowLossSums row_loss_sums(Normalizer normalizer, const double* logits, const double* weights, int64_t n,
+                          double target) {
+  return chosen_functions().loss_sums_double(normalizer == Normalizer::sparsemax, logits, weights, n, target);
+}
+
 }  // namespace giantrabbit::ops::cpu

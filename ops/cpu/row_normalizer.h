@@ -26,6 +26,13 @@ void normalize_row_backward(Normalizer normalizer, const float* weights, const f
 void normalize_row_backward(Normalizer normalizer, const double* weights, const double* grad,
                             double* grad_scores, int64_t n);
 
+// For the losses: with the weights p of the logits z, sum p_j (z_j - target) and, of sparsemax, sum p_j^2 or,
+// of entmax-1.5, sum p_j^1.5. The second is positive unless nothing is permitted.
+RowLossSums row_loss_sums(Normalizer normalizer, const float* logits, const float* weights, int64_t n,
+                          float target);
+RowLossSums row_loss_sums(Normalizer normalizer, const double* logits, const double* weights, int64_t n,
+                          double target);
+
 // In place.
 template <class T>
 void normalize_row(Normalizer normalizer, T* row, int64_t n) {

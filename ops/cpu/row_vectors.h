@@ -339,16 +339,63 @@ inline void map_row(const T* from, T* to, int64_t n, T fill, Function function) 
   if (i < n) store_part<T>(to + i, n - i, function(load_part(from + i, n - i, fill)));
 }
 
-// to[i] = function(weights[i], grad[i]), likewise.
+// Weights are sparse, and where they are 0 the gradient does not count: loops over both look at blocks of
+// weights and leave the gradient of an empty block alone. A row of one block has weights there.
+template <class T>
+constexpr int64_t kBlock = 8 * Lanes<T>::count;
+
+template <class T>
+inline bool all_zero(const T* weights, int64_t n) {
+  auto any = Vec<T>{} != Vec<T>{};
+  int64_t i = 0;
+  for (; i + Lanes<T>::count <= n; i += Lanes<T>::count) any |= load(weights + i) != T(0);
+  if (i < n) any |= load_part(weights + i, n - i, T(0)) != T(0);
+  return lane_bits<T>(any) == 0;
+}
+
+// to[i] = function(weights[i], grad[i]), and 0 where function is known to give that. `to` may be `grad`.
 template <class T, class Function>
 inline void map_pair(const T* weights, const T* grad, T* to, int64_t n, Function function) {
-  int64_t i = 0;
-  for (; i + Lanes<T>::count <= n; i += Lanes<T>::count)
-    store<T>(to + i, function(load(weights + i), load(grad + i)));
-  if (i < n) {
-    store_part<T>(to + i, n - i,
-                  function(load_part(weights + i, n - i, T(0)), load_part(grad + i, n - i, T(0))));
+  for (int64_t begin = 0; begin < n; begin += kBlock<T>) {
+    const int64_t end = begin + kBlock<T> < n ? begin + kBlock<T> : n;
+    int64_t i = begin;
+    if (n > kBlock<T> && all_zero(weights + begin, end - begin)) {
+      for (; i + Lanes<T>::count <= end; i += Lanes<T>::count) store<T>(to + i, Vec<T>{});
+      if (i < end) store_part<T>(to + i, end - i, Vec<T>{});
+      continue;
+    }
+    for (; i + Lanes<T>::count <= end; i += Lanes<T>::count)
+      store<T>(to + i, function(load(weights + i), load(grad + i)));
+    if (i < end) {
+      store_part<T>(to + i, end - i,
+                    function(load_part(weights + i, end - i, T(0)), load_part(grad + i, end - i, T(0))));
+    }
   }
+}
+
+struct PairSums {
+  double first;
+  double second;
+};
+
+// The totals of what add(weights, grad, first, second) adds to two vectors: at most 8 additions of T per
+// lane, then double. Lanes past the end have weight 0.
+template <class T, class Add>
+inline PairSums sum_pair(const T* weights, const T* grad, int64_t n, Add add) {
+  Wide totals[2]{};
+  for (int64_t begin = 0; begin < n; begin += kBlock<T>) {
+    const int64_t end = begin + kBlock<T> < n ? begin + kBlock<T> : n;
+    if (n > kBlock<T> && all_zero(weights + begin, end - begin)) continue;
+    Vec<T> sums[2]{};
+    int64_t i = begin;
+    for (; i + Lanes<T>::count <= end; i += Lanes<T>::count)
+      add(load(weights + i), load(grad + i), sums[0], sums[1]);
+    if (i < end)
+      add(load_part(weights + i, end - i, T(0)), load_part(grad + i, end - i, T(0)), sums[0], sums[1]);
+    totals[0] += wide_sum(sums[0]);
+    totals[1] += wide_sum(sums[1]);
+  }
+  return {lane_sum(totals[0]), lane_sum(totals[1])};
 }
 
 // Sums over a row in double. `Sums` has add(scores) and merge(other); two of them take turns, because one
@@ -364,22 +411,6 @@ inline Sums sum_row(const T* row, int64_t n, double fill, const Sums& start) {
   }
   for (; i < n; i += kWide)
     even.add(i + kWide <= n ? load_wide(row + i) : load_wide_part(row + i, n - i, fill));
-  even.merge(odd);
-  return even;
-}
-
-// The same over weights and gradients, with add(weights, gradients); lanes past the end have weight 0.
-template <class Sums, class T>
-inline Sums sum_pair(const T* weights, const T* grad, int64_t n) {
-  Sums even;
-  Sums odd;
-  int64_t i = 0;
-  for (; i + 2 * kWide <= n; i += 2 * kWide) {
-    even.add(load_wide(weights + i), load_wide(grad + i));
-    odd.add(load_wide(weights + i + kWide), load_wide(grad + i + kWide));
-  }
-  for (; i + kWide <= n; i += kWide) even.add(load_wide(weights + i), load_wide(grad + i));
-  if (i < n) even.add(load_wide_part(weights + i, n - i, 0.0), load_wide_part(grad + i, n - i, 0.0));
   even.merge(odd);
   return even;
 }
