@@ -4,8 +4,9 @@
 // ops/reference/sparsemax.cpp.
 #include "ops/cpu/row_functions.h"
 
+#include "ops/cpu/row_loops.h"
 #include "ops/cpu/row_threshold.h"
-#include "ops/cpu/row_vectors.h"
+#include "ops/cpu/row_wide.h"
 
 namespace giantrabbit::ops::cpu::GR_CAPABILITY {
 namespace {
@@ -63,26 +64,42 @@ void softmax_row(const T* scores, T* weights, int64_t n) {
   map_row<T>(weights, weights, n, T(0), [&](Vec<T> weight) { return weight * factor; });
 }
 
+// weight(y, tau) is the weight of entries y, that is 0 where y <= tau.
+template <class Rule, class T, class Weight>
+[[gnu::noinline]] void wide_row(const T* scores, T* weights, int64_t n, Weight weight) {
+  RowBlocks<T> blocks(n);
+  const RowPeak<T> peak = blocks.read(scores);
+  if (special_row(scores, weights, n, peak.maximum)) return;
+  const T tau = wide_threshold<Rule>(scores, n, blocks, peak);
+  const auto weigh = [&](Vec<T> score) { return weight(score - peak.maximum, tau); };
+  blocks.for_each([&](int64_t begin, int64_t length, Vec<T> largest) {
+    if (lane_bits<T>(weigh(largest) != T(0)) != 0) {
+      map_row<T>(scores + begin, weights + begin, length, T(0), weigh);
+    } else {
+      fill_row(weights + begin, length, T(0));
+    }
+  });
+}
+
+template <class Rule, class T, class Weight>
+[[gnu::always_inline]] inline void sparse_row(const T* scores, T* weights, int64_t n, Weight weight) {
+  if (n >= kWideRow<T>) return wide_row<Rule>(scores, weights, n, weight);
+  const RowPeak<T> peak = row_peak(scores, n);
+  if (special_row(scores, weights, n, peak.maximum)) return;
+  const T tau = row_threshold<Rule>(scores, n, peak);
+  if (tau != tau) return fill_row(weights, n, tau);
+  map_row<T>(scores, weights, n, T(0), [&](Vec<T> score) { return weight(score - peak.maximum, tau); });
+}
+
 template <class T>
 void sparsemax_row(const T* scores, T* weights, int64_t n) {
-  const RowPeak<T> peak = row_peak(scores, n);
-  const T maximum = peak.maximum;
-  if (special_row(scores, weights, n, maximum)) return;
-  const T tau = row_threshold<SparsemaxRule>(scores, n, peak);
-  if (tau != tau) return fill_row(weights, n, tau);
-  map_row<T>(scores, weights, n, T(0),
-             [&](Vec<T> score) { return larger((score - maximum) - tau, Vec<T>{}); });
+  sparse_row<SparsemaxRule>(scores, weights, n, [](Vec<T> y, T tau) { return larger(y - tau, Vec<T>{}); });
 }
 
 template <class T>
 void entmax15_row(const T* scores, T* weights, int64_t n) {
-  const RowPeak<T> peak = row_peak(scores, n);
-  const T maximum = peak.maximum;
-  if (special_row(scores, weights, n, maximum)) return;
-  const T tau = row_threshold<Entmax15Rule>(scores, n, peak);
-  if (tau != tau) return fill_row(weights, n, tau);
-  map_row<T>(scores, weights, n, T(0), [&](Vec<T> score) {
-    const Vec<T> root = larger((score - maximum) * T(0.5) - tau, Vec<T>{});
+  sparse_row<Entmax15Rule>(scores, weights, n, [](Vec<T> y, T tau) {
+    const Vec<T> root = larger(y * T(0.5) - tau, Vec<T>{});
     return root * root;
   });
 }

@@ -4,139 +4,10 @@
 // ops/reference/sparsemax.cpp.
 #pragma once
 
-#include "ops/cpu/row_vectors.h"
+#include "ops/cpu/row_rules.h"
 
 namespace giantrabbit::ops::cpu::GR_CAPABILITY {
 namespace {
-
-// Scores are read as y = (z - maximum) * scale: the largest y is 0 and tau lies in [-1, 0). A
-// rule holds a lower bound `tau` that rises with every improve(), and the number of entries above the bound
-// before that; improve() returns true once tau is the answer. Whatever lies at or below the bound may be
-// missing from its scores.
-
-struct SupportSums {
-  double maximum;
-  double tau;
-  Wide count{};
-  Wide sum{};
-
-  void add(Wide score) {
-    const Wide y = score - maximum;
-    count += y > tau ? broadcast(1.0) : Wide{};
-    sum += y > tau ? y : Wide{};
-  }
-  void merge(const SupportSums& other) {
-    count += other.count;
-    sum += other.sum;
-  }
-};
-
-// Michelot's iteration: every set that contains the support gives a lower bound of tau; entries below it
-// leave.
-struct SparsemaxRule {
-  static constexpr double kScale = 1.0;
-  static constexpr bool kSharpen = false;  // few entries lie above -1
-  double tau = -1.0;
-  double members = kInfinity;
-
-  template <class T>
-  bool improve(const T* scores, int64_t n, double maximum) {
-    const SupportSums sums = sum_row(scores, n, -kInfinity, SupportSums{maximum, tau});
-    const double previous = members;
-    members = lane_sum(sums.count);
-    if (members >= previous) return true;
-    tau = (lane_sum(sums.sum) - 1.0) / members;
-    return false;
-  }
-
-  static constexpr double kLimit = 1.0;  // the support has f < kLimit in units of the scores
-  template <class V>
-  static V add_share(V f, V distance) {  // distance is not positive
-    return f - distance;
-  }
-
-  // The closed form for a support of `count` entries y; lanes beside them hold 0.
-  template <int kParts>
-  static double closed_form(const Wide (&y)[kParts], double count) {
-    Wide sum = y[0];
-    for (int part = 1; part < kParts; ++part) sum += y[part];
-    return (lane_sum(sum) - 1.0) / count;
-  }
-};
-
-struct DistanceSums {
-  double maximum;
-  double scale;
-  double tau;
-  Wide count{};
-  Wide sum{};
-  Wide squares{};
-  Wide smallest = broadcast(kInfinity);
-
-  void add(Wide score) {
-    const Wide distance = (score - maximum) * scale - tau;
-    const Wide kept = distance > 0.0 ? distance : Wide{};
-    count += distance > 0.0 ? broadcast(1.0) : Wide{};
-    sum += kept;
-    squares += kept * kept;
-    const Wide nearer = distance < smallest ? distance : smallest;
-    smallest = distance > 0.0 ? nearer : smallest;
-  }
-  void merge(const DistanceSums& other) {
-    count += other.count;
-    sum += other.sum;
-    squares += other.squares;
-    smallest = other.smallest < smallest ? other.smallest : smallest;
-  }
-};
-
-// Newton's iteration on |max(y - tau, 0)|_2 = 1, which is convex: from the left it stays on the left. Once
-// the closed form for the current members keeps them all, it is the answer; from afar it is computed a second
-// time, close by, because its differences of squares cancel.
-struct Entmax15Rule {
-  static constexpr double kScale = 0.5;
-  static constexpr bool kSharpen = true;
-  double tau = -1.0;
-  double members = kInfinity;
-
-  template <class T>
-  bool improve(const T* scores, int64_t n, double maximum) {
-    const DistanceSums sums = sum_row(scores, n, -kInfinity, DistanceSums{maximum, kScale, tau});
-    members = lane_sum(sums.count);
-    const double total = lane_sum(sums.sum);
-    const double squares = lane_sum(sums.squares);
-    const double nearest = -lane_maximum<double>(-sums.smallest);
-    const double mean = total / members;
-    const double room = (1.0 - (squares - total * mean)) / members;
-    const double step = mean - __builtin_sqrt(room > 0.0 ? room : 0.0);
-    const bool final_members = step < nearest;
-    const double next = tau + (final_members ? step : (squares - __builtin_sqrt(squares)) / total);
-    const bool rises = next > tau;
-    if (rises || final_members) tau = next;
-    return !rises || (final_members && squares < 2.0);
-  }
-
-  static constexpr double kLimit = 4.0;
-  template <class V>
-  static V add_share(V f, V distance) {
-    return f + distance * distance;
-  }
-
-  // y lies in (-1, 0] and 1 - sum_S (y - mean)^2 is at least 1 / count, so the difference of sums keeps its
-  // digits.
-  template <int kParts>
-  static double closed_form(const Wide (&y)[kParts], double count) {
-    Wide sum = y[0];
-    Wide squares = y[0] * y[0];
-    for (int part = 1; part < kParts; ++part) {
-      sum += y[part];
-      squares += y[part] * y[part];
-    }
-    const double total = lane_sum(sum);
-    const double mean = total / count;
-    return mean - __builtin_sqrt((1.0 - (lane_sum(squares) - total * mean)) / count);
-  }
-};
 
 template <class T>
 struct RowPeak {
@@ -151,22 +22,62 @@ T rounded_down(T bound) {
   return bound - (bound < T(0) ? -bound : bound) * kEpsilon;
 }
 
-constexpr int64_t kCandidates = 512;
-
-// The scores above `bound`, and those that are not a number, in the order of the row. If there are more than
-// kCandidates the list is not complete. `buffer` may be the row.
+// A list in memory that grows by chosen lanes of vectors. Its head is kept as a vector as well, because
+// reading memory that several stores have just written is slow.
 template <class T>
-[[gnu::always_inline]] inline LaneList<T> collect(const T* row, int64_t n, T bound, T* buffer) {
+struct LaneList {
+  T* entries;  // room for two vectors more than the list may hold
+  int64_t count = 0;
+  Vec<T> head = broadcast(-static_cast<T>(kInfinity));
+
+  void append(Vec<T> vec, uint64_t bits) {
+#if defined(__AVX512F__)
+    // Lanes of the head from `count` on; with more entries than lanes the head no longer matters.
+    const uint64_t places = 0xffffULL << (count & 63);
+    const Vec<T> lowest = broadcast(-static_cast<T>(kInfinity));
+    if constexpr (sizeof(T) == 4) {
+      const __m512 chosen =
+          _mm512_mask_compress_ps((__m512)lowest, static_cast<__mmask16>(bits), (__m512)vec);
+      head = (Vec<T>)_mm512_mask_expand_ps((__m512)head, static_cast<__mmask16>(places), chosen);
+      store<T>(entries + count, (Vec<T>)chosen);
+    } else {
+      const __m512d chosen =
+          _mm512_mask_compress_pd((__m512d)lowest, static_cast<__mmask8>(bits), (__m512d)vec);
+      head = (Vec<T>)_mm512_mask_expand_pd((__m512d)head, static_cast<__mmask8>(places), chosen);
+      store<T>(entries + count, (Vec<T>)chosen);
+    }
+    count += __builtin_popcountll(bits);
+#else
+    for (; bits != 0; bits &= bits - 1) entries[count++] = vec[__builtin_ctzll(bits)];
+#endif
+  }
+
+  // Fills the head, and two vectors in memory behind the last entry, up with -inf.
+  void finish() {
+    const Vec<T> lowest = broadcast(-static_cast<T>(kInfinity));
+    store<T>(entries + count, lowest);
+    store<T>(entries + count + Lanes<T>::count, lowest);
+#if !defined(__AVX512F__)
+    head = load(entries);
+#endif
+  }
+};
+
+constexpr int64_t kCandidates = 512;
+template <class T>
+constexpr int64_t kBuffer = kCandidates + 8 * Lanes<T>::count;  // of a list
+
+// Appends the scores above the bound, and those that are not a number, until there are more than kCandidates.
+template <class T>
+[[gnu::always_inline]] inline void append_above(const T* row, int64_t n, Vec<T> bound, LaneList<T>& list) {
   constexpr int64_t kCount = Lanes<T>::count;
-  const Vec<T> bounds = broadcast(bound);
-  LaneList<T> list{buffer};
   int64_t i = 0;
   for (; i + 4 * kCount <= n && list.count <= kCandidates; i += 4 * kCount) {
     Vec<T> vecs[4];
     uint64_t bits[4];
     for (int part = 0; part < 4; ++part) {
       vecs[part] = load(row + i + part * kCount);
-      bits[part] = bits_not_within<T>(vecs[part], bounds);
+      bits[part] = bits_not_within<T>(vecs[part], bound);
     }
     if ((bits[0] | bits[1] | bits[2] | bits[3]) == 0) continue;
     for (int part = 0; part < 4; ++part) list.append(vecs[part], bits[part]);
@@ -174,8 +85,15 @@ template <class T>
   for (; i < n && list.count <= kCandidates; i += kCount) {
     const Vec<T> vec =
         i + kCount <= n ? load(row + i) : load_part(row + i, n - i, -static_cast<T>(kInfinity));
-    list.append(vec, bits_not_within<T>(vec, bounds));
+    list.append(vec, bits_not_within<T>(vec, bound));
   }
+}
+
+// A list in `buffer`, which may be the row. With more than kCandidates entries it is not complete.
+template <class T>
+[[gnu::always_inline]] inline LaneList<T> collect(const T* row, int64_t n, T bound, T* buffer) {
+  LaneList<T> list{buffer};
+  append_above(row, n, broadcast(bound), list);
   list.finish();
   return list;
 }
@@ -271,13 +189,14 @@ template <class Rule, class T>
 }
 
 // The same for many candidates: an iteration on the list, or on the whole row while `count` says that the
-// list is not complete, until few are left.
+// list is not complete, until few are left. tau >= start.
 template <class Rule, class T>
-[[gnu::noinline]] T many_threshold(const T* row, int64_t n, int64_t count, T maximum, T* buffer) {
+[[gnu::noinline]] T many_threshold(const T* row, int64_t n, int64_t count, T maximum, T* buffer, T start) {
   constexpr int64_t kCount = Lanes<T>::count;
   bool complete = count <= kCandidates;
   if (has_nan(complete ? buffer : row, complete ? count : n)) return static_cast<T>(__builtin_nan(""));
   Rule rule;
+  rule.tau = static_cast<double>(start);
   while (!rule.improve(complete ? buffer : row, complete ? count : n, static_cast<double>(maximum))) {
     const T bound = rounded_down(static_cast<T>(static_cast<double>(maximum) + rule.tau / Rule::kScale));
     const LaneList<T> list = collect(complete ? buffer : row, complete ? count : n, bound, buffer);
@@ -288,24 +207,35 @@ template <class Rule, class T>
   return static_cast<T>(rule.tau);
 }
 
-// Collects what lies above the bound as soon as it fits, solves it in registers as soon as it is few.
+template <class Rule, class T>
+[[gnu::always_inline]] inline T list_threshold(const T* row, int64_t n, const LaneList<T>& list, T maximum,
+                                               T start = T(-1)) {
+  constexpr int64_t kCount = Lanes<T>::count;
+  if (list.count <= kCount) return head_threshold<Rule>(list.head, list.count, maximum);
+  if (list.count <= 2 * kCount) {
+    return few_threshold<Rule, T, Vec<T>, 2>({load(list.entries), load(list.entries + kCount)}, list.count,
+                                             maximum);
+  }
+  return many_threshold<Rule>(row, n, list.count, maximum, list.entries, start);
+}
+
+// What lies at or below it has no weight.
+template <class Rule, class T>
+[[gnu::always_inline]] inline T first_bound(const RowPeak<T>& peak) {
+  const T bound = rounded_down(peak.maximum - static_cast<T>(1.0 / Rule::kScale));
+  return Rule::kSharpen ? lane_bound<Rule>(peak.lanes, bound) : bound;
+}
+
+// tau relative to the maximum; NaN if a score is one.
 template <class Rule, class T>
 [[gnu::always_inline]] inline T row_threshold(const T* row, int64_t n, const RowPeak<T>& peak) {
   constexpr int64_t kCount = Lanes<T>::count;
-  const T maximum = peak.maximum;
   if (n <= kCount) {
-    return head_threshold<Rule>(n < kCount ? load_part(row, n, -static_cast<T>(kInfinity)) : load(row), n,
-                                maximum);
+    const Vec<T> entries = n < kCount ? load_part(row, n, -static_cast<T>(kInfinity)) : load(row);
+    return head_threshold<Rule>(entries, n, peak.maximum);
   }
-  alignas(64) T buffer[kCandidates + 8 * kCount];
-  T bound = rounded_down(maximum - static_cast<T>(1.0 / Rule::kScale));
-  if (Rule::kSharpen) bound = lane_bound<Rule>(peak.lanes, bound);
-  const LaneList<T> list = collect(row, n, bound, buffer);
-  if (list.count <= kCount) return head_threshold<Rule>(list.head, list.count, maximum);
-  if (list.count <= 2 * kCount) {
-    return few_threshold<Rule, T, Vec<T>, 2>({load(buffer), load(buffer + kCount)}, list.count, maximum);
-  }
-  return many_threshold<Rule>(row, n, list.count, maximum, buffer);
+  alignas(64) T buffer[kBuffer<T>];
+  return list_threshold<Rule>(row, n, collect(row, n, first_bound<Rule>(peak), buffer), peak.maximum);
 }
 
 }  // namespace
