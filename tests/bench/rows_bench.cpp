@@ -115,7 +115,9 @@ bool run_all(const Settings& settings) {
         problem.copy = compare(copy, copy, settings.plan).wall.a;
         for (const RowOperator& op : kOperators) {
           problem.label = fmt::format("{} {}x{} std {} {}T", op.name, rows, n, spread, threads);
-          if (!run(settings, op, problem)) return false;
+          const bool wanted = problem.label.find(settings.only) != std::string::npos ||
+                              settings.only.find(problem.label) != std::string::npos;
+          if (wanted && !run(settings, op, problem)) return false;
         }
       }
     }
