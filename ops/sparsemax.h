@@ -20,8 +20,18 @@ namespace giantrabbit::ops {
 at::Tensor sparsemax(const at::Tensor& scores, int64_t dim = -1);
 at::Tensor entmax15(const at::Tensor& scores, int64_t dim = -1);
 
+// Into memory that is already there, which costs less than the arithmetic to get anew once it is large. `out`
+// has the scores' dtype and device, is resized if its shape differs, and may be the scores themselves; other
+// overlapping memory is an error. Not differentiable: throws where a gradient is required.
+at::Tensor& sparsemax_out(at::Tensor& out, const at::Tensor& scores, int64_t dim = -1);
+at::Tensor& entmax15_out(at::Tensor& out, const at::Tensor& scores, int64_t dim = -1);
+
 // Gradient with respect to the scores from the gradient of the weights and the weights themselves.
 at::Tensor sparsemax_backward(const at::Tensor& grad, const at::Tensor& weights, int64_t dim);
 at::Tensor entmax15_backward(const at::Tensor& grad, const at::Tensor& weights, int64_t dim);
+at::Tensor& sparsemax_backward_out(at::Tensor& out, const at::Tensor& grad, const at::Tensor& weights,
+                                   int64_t dim);
+at::Tensor& entmax15_backward_out(at::Tensor& out, const at::Tensor& grad, const at::Tensor& weights,
+                                  int64_t dim);
 
 }  // namespace giantrabbit::ops

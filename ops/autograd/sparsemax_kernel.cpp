@@ -1,5 +1,5 @@
-// Derivatives of sparsemax and entmax-1.5, first and second. The weights are all that backward reads, so they
-// are all that is saved. Both Jacobians J are symmetric:
+// Derivatives of sparsemax and entmax-1.5, first and second; the out= overloads have none. The weights are
+// all that backward reads, so they are all that is saved. Both Jacobians J are symmetric:
 //   sparsemax: J depends on the support alone, hence the derivative of J g with respect to the weights is 0;
 //   entmax15:  with s = sqrt(p), J g = s * (g - q), q = sum(s g) / sum(s), r = sum(s v) / sum(s):
 //              d<v, J g>/ds = (g - q) * (v - r), and ds/dp = 1 / (2 s).
@@ -8,6 +8,7 @@
 #include <ATen/core/LegacyTypeDispatch.h>
 #include <ATen/ops/where.h>
 #include <ATen/ops/zeros.h>
+#include <torch/csrc/autograd/VariableTypeUtils.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
@@ -95,9 +96,65 @@ at::Tensor entmax15_backward_autograd(const at::Tensor& grad, const at::Tensor& 
   return Entmax15BackwardFunction::apply(grad, weights, dim);
 }
 
+// out= has no derivative: where one is asked for, LibTorch's own message says so.
+template <auto out_op, class... Inputs>
+at::Tensor& out_autograd(const char* op, at::Tensor& out, int64_t dim, const Inputs&... inputs) {
+  using torch::autograd::compute_requires_grad;
+  if (compute_requires_grad(inputs..., out)) torch::autograd::throw_error_out_requires_grad(op);
+  const at::AutoDispatchBelowAutograd below_autograd;
+  return out_op(out, inputs..., dim);
+}
+
+at::Tensor& sparsemax_out_autograd(const at::Tensor& scores, int64_t dim, at::Tensor& out) {
+  return out_autograd<sparsemax_out>("sparsemax", out, dim, scores);
+}
+
+at::Tensor& entmax15_out_autograd(const at::Tensor& scores, int64_t dim, at::Tensor& out) {
+  return out_autograd<entmax15_out>("entmax15", out, dim, scores);
+}
+
+at::Tensor& sparsemax_backward_out_autograd(const at::Tensor& grad, const at::Tensor& weights, int64_t dim,
+                                            at::Tensor& out) {
+  return out_autograd<sparsemax_backward_out>("sparsemax_backward", out, dim, grad, weights);
+}
+
+at::Tensor& entmax15_backward_out_autograd(const at::Tensor& grad, const at::Tensor& weights, int64_t dim,
+                                           at::Tensor& out) {
+  return out_autograd<entmax15_backward_out>("entmax15_backward", out, dim, grad, weights);
+}
+
+// Whoever saved `out` for a backward pass learns that it was written.
+template <auto out_op>
+at::Tensor& forward_out_written(const at::Tensor& scores, int64_t dim, at::Tensor& out) {
+  const at::AutoDispatchBelowADInplaceOrView below;
+  out_op(out, scores, dim);
+  torch::autograd::increment_version(out);
+  return out;
+}
+
+template <auto out_op>
+at::Tensor& backward_out_written(const at::Tensor& grad, const at::Tensor& weights, int64_t dim,
+                                 at::Tensor& out) {
+  const at::AutoDispatchBelowADInplaceOrView below;
+  out_op(out, grad, weights, dim);
+  torch::autograd::increment_version(out);
+  return out;
+}
+
 }  // namespace
 
+TORCH_LIBRARY_IMPL(giantrabbit, ADInplaceOrView, library) {
+  library.impl("sparsemax.out", TORCH_FN(forward_out_written<sparsemax_out>));
+  library.impl("entmax15.out", TORCH_FN(forward_out_written<entmax15_out>));
+  library.impl("_sparsemax_backward.out", TORCH_FN(backward_out_written<sparsemax_backward_out>));
+  library.impl("_entmax15_backward.out", TORCH_FN(backward_out_written<entmax15_backward_out>));
+}
+
 TORCH_LIBRARY_IMPL(giantrabbit, Autograd, library) {
+  library.impl("sparsemax.out", TORCH_FN(sparsemax_out_autograd));
+  library.impl("entmax15.out", TORCH_FN(entmax15_out_autograd));
+  library.impl("_sparsemax_backward.out", TORCH_FN(sparsemax_backward_out_autograd));
+  library.impl("_entmax15_backward.out", TORCH_FN(entmax15_backward_out_autograd));
   library.impl("sparsemax", TORCH_FN(sparsemax_autograd));
   library.impl("entmax15", TORCH_FN(entmax15_autograd));
   library.impl("_sparsemax_backward", TORCH_FN(sparsemax_backward_autograd));

@@ -4,155 +4,172 @@
 // ops/reference/sparsemax.cpp.
 #include "ops/cpu/row_functions.h"
 
+#include "ops/cpu/row_loops.h"
 #include "ops/cpu/row_threshold.h"
-#include "ops/cpu/row_vectors.h"
+#include "ops/cpu/row_wide.h"
 
 namespace giantrabbit::ops::cpu::GR_CAPABILITY {
 namespace {
 
-// The largest entry; NaN if the row has a NaN or a +inf, -inf if nothing is permitted.
+// The largest entry that is a number; -inf if there is none.
 template <class T>
-T row_maximum(const T* row, int64_t n) {
+[[gnu::always_inline]] inline RowPeak<T> row_peak(const T* row, int64_t n) {
   constexpr int64_t kCount = Lanes<T>::count;
   constexpr T kLowest = -static_cast<T>(kInfinity);
   Vec<T> best[4];
-  for (auto& vec : best) vec = Vec<T>{} + kLowest;
-  auto unordered = best[0] != best[0];
+  for (auto& vec : best) vec = broadcast(kLowest);
   int64_t i = 0;
   for (; i + 4 * kCount <= n; i += 4 * kCount) {
-    for (int64_t part = 0; part < 4; ++part) {
-      const Vec<T> vec = load(row + i + part * kCount);
-      unordered |= vec != vec;
-      best[part] = vec > best[part] ? vec : best[part];
-    }
+    for (int64_t part = 0; part < 4; ++part) best[part] = larger(load(row + i + part * kCount), best[part]);
   }
-  for (; i < n; i += kCount) {
-    const Vec<T> vec = i + kCount <= n ? load(row + i) : load_part(row + i, n - i, kLowest);
-    unordered |= vec != vec;
-    best[0] = vec > best[0] ? vec : best[0];
-  }
-  for (int64_t part = 1; part < 4; ++part) best[0] = best[part] > best[0] ? best[part] : best[0];
-  T maximum = kLowest;
-  for (int64_t lane = 0; lane < kCount; ++lane) maximum = best[0][lane] > maximum ? best[0][lane] : maximum;
-  const bool spoilt = lane_bits<T>(unordered) != 0 || maximum == static_cast<T>(kInfinity);
-  return spoilt ? static_cast<T>(__builtin_nan("")) : maximum;
+  for (; i + kCount <= n; i += kCount) best[0] = larger(load(row + i), best[0]);
+  if (i < n) best[1] = larger(load_part(row + i, n - i, kLowest), best[1]);
+  const Vec<T> lanes = larger(larger(best[0], best[1]), larger(best[2], best[3]));
+  return {lanes, lane_maximum<T>(lanes)};
 }
 
-// Writes the row of the contract's special cases; false if the row is an ordinary one.
 template <class T>
-bool special_row(T* row, int64_t n, T maximum) {
-  const bool nothing_permitted = maximum == -static_cast<T>(kInfinity);
-  if (maximum == maximum && !nothing_permitted) return false;
-  const T value = nothing_permitted ? T(0) : maximum;
+void fill_row(T* row, int64_t n, T value) {
   for (int64_t i = 0; i < n; ++i) row[i] = value;
+}
+
+// Writes the row of the contract's special cases that the maximum shows; false if it shows none.
+template <class T>
+bool special_row(const T* scores, T* weights, int64_t n, T maximum) {
+  if (maximum - maximum == T(0)) return false;
+  const bool spoilt = maximum > T(0) || has_nan(scores, n);
+  fill_row(weights, n, spoilt ? static_cast<T>(__builtin_nan("")) : T(0));
   return true;
 }
 
 template <class T>
-void softmax_row(T* row, int64_t n) {
-  const T maximum = row_maximum(row, n);
-  if (special_row(row, n, maximum)) return;
-  constexpr int64_t kBlock = 8 * Lanes<T>::count;  // at most 8 float additions per lane, then double
+void softmax_row(const T* scores, T* weights, int64_t n) {
+  const T maximum = row_peak(scores, n).maximum;
+  if (special_row(scores, weights, n, maximum)) return;
   Wide total{};
-  for (int64_t begin = 0; begin < n; begin += kBlock) {
+  auto unordered = Vec<T>{} != Vec<T>{};
+  for (int64_t begin = 0; begin < n; begin += kBlock<T>) {  // at most 8 float additions per lane, then double
     Vec<T> sum{};
-    const int64_t length = n - begin < kBlock ? n - begin : kBlock;
-    map_row<T>(row + begin, length, -static_cast<T>(kInfinity), [&](Vec<T> score) {
+    const int64_t length = n - begin < kBlock<T> ? n - begin : kBlock<T>;
+    map_row<T>(scores + begin, weights + begin, length, -static_cast<T>(kInfinity), [&](Vec<T> score) {
+      unordered |= score != score;
       const Vec<T> weight = exponential<T>(score - maximum);
       sum += weight;
       return weight;
     });
-    total += widened(sum);
+    total += wide_sum(sum);
   }
+  if (lane_bits<T>(unordered) != 0) return fill_row(weights, n, static_cast<T>(__builtin_nan("")));
   const T factor = static_cast<T>(1.0 / lane_sum(total));
-  map_row<T>(row, n, T(0), [&](Vec<T> weight) { return weight * factor; });
+  map_row<T>(weights, weights, n, T(0), [&](Vec<T> weight) { return weight * factor; });
 }
 
-template <class T>
-void sparsemax_row(T* row, int64_t n) {
-  const T maximum = row_maximum(row, n);
-  if (special_row(row, n, maximum)) return;
-  const T tau = row_threshold<SparsemaxRule>(row, n, maximum);
-  map_row<T>(row, n, T(0), [&](Vec<T> score) {
-    const Vec<T> weight = (score - maximum) - tau;
-    return weight > T(0) ? weight : Vec<T>{};
+// weight(y, tau) is the weight of entries y, that is 0 where y <= tau.
+template <class Rule, class T, class Weight>
+[[gnu::noinline]] void wide_row(const T* scores, T* weights, int64_t n, Weight weight) {
+  RowBlocks<T> blocks(n);
+  const RowPeak<T> peak = blocks.read(scores);
+  if (special_row(scores, weights, n, peak.maximum)) return;
+  const T tau = wide_threshold<Rule>(scores, n, blocks, peak);
+  const auto weigh = [&](Vec<T> score) { return weight(score - peak.maximum, tau); };
+  blocks.for_each([&](int64_t begin, int64_t length, Vec<T> largest) {
+    if (lane_bits<T>(weigh(largest) != T(0)) != 0) {
+      map_row<T>(scores + begin, weights + begin, length, T(0), weigh);
+    } else {
+      fill_row(weights + begin, length, T(0));
+    }
   });
 }
 
+template <class Rule, class T, class Weight>
+[[gnu::always_inline]] inline void sparse_row(const T* scores, T* weights, int64_t n, Weight weight) {
+  if (n >= kWideRow<T>) return wide_row<Rule>(scores, weights, n, weight);
+  const RowPeak<T> peak = row_peak(scores, n);
+  if (special_row(scores, weights, n, peak.maximum)) return;
+  const T tau = row_threshold<Rule>(scores, n, peak);
+  if (tau != tau) return fill_row(weights, n, tau);
+  map_row<T>(scores, weights, n, T(0), [&](Vec<T> score) { return weight(score - peak.maximum, tau); });
+}
+
 template <class T>
-void entmax15_row(T* row, int64_t n) {
-  const T maximum = row_maximum(row, n);
-  if (special_row(row, n, maximum)) return;
-  const T tau = row_threshold<Entmax15Rule>(row, n, maximum);
-  map_row<T>(row, n, T(0), [&](Vec<T> score) {
-    const Vec<T> root = (score - maximum) * T(0.5) - tau;
-    return root > T(0) ? root * root : Vec<T>{};
+void sparsemax_row(const T* scores, T* weights, int64_t n) {
+  sparse_row<SparsemaxRule>(scores, weights, n, [](Vec<T> y, T tau) { return larger(y - tau, Vec<T>{}); });
+}
+
+template <class T>
+void entmax15_row(const T* scores, T* weights, int64_t n) {
+  sparse_row<Entmax15Rule>(scores, weights, n, [](Vec<T> y, T tau) {
+    const Vec<T> root = larger(y * T(0.5) - tau, Vec<T>{});
+    return root * root;
   });
 }
 
 // Backward. `weights == 0` selects, rather than multiplies, so that an infinite gradient outside the support
 // is harmless.
 
-struct WeightedSums {
-  Wide dot{};
-
-  void add(Wide weight, Wide g) { dot += weight == 0.0 ? Wide{} : weight * g; }
-  void merge(const WeightedSums& other) { dot += other.dot; }
-};
-
 template <class T>
-void softmax_row_backward(const T* weights, T* grad, int64_t n) {
-  const T dot = static_cast<T>(lane_sum(sum_pair<WeightedSums>(weights, grad, n).dot));
-  map_pair<T>(weights, grad, n,
+void softmax_row_backward(const T* weights, const T* grad, T* grad_scores, int64_t n) {
+  const auto sums = sum_pair(weights, grad, n, [](Vec<T> weight, Vec<T> g, Vec<T>& dot, Vec<T>&) {
+    dot += weight == T(0) ? Vec<T>{} : weight * g;
+  });
+  const T dot = static_cast<T>(sums.first);
+  map_pair<T>(weights, grad, grad_scores, n,
               [&](Vec<T> weight, Vec<T> g) { return weight == T(0) ? Vec<T>{} : weight * (g - dot); });
 }
 
-struct MemberSums {
-  Wide count{};
-  Wide sum{};
-
-  void add(Wide weight, Wide g) {
-    count += weight == 0.0 ? Wide{} : Wide{} + 1.0;
-    sum += weight == 0.0 ? Wide{} : g;
-  }
-  void merge(const MemberSums& other) {
-    count += other.count;
-    sum += other.sum;
-  }
-};
-
 template <class T>
-void sparsemax_row_backward(const T* weights, T* grad, int64_t n) {
-  const auto sums = sum_pair<MemberSums>(weights, grad, n);
-  const T mean = static_cast<T>(lane_sum(sums.sum) / lane_sum(sums.count));
-  map_pair<T>(weights, grad, n, [&](Vec<T> weight, Vec<T> g) {
+void sparsemax_row_backward(const T* weights, const T* grad, T* grad_scores, int64_t n) {
+  const auto sums = sum_pair(weights, grad, n, [](Vec<T> weight, Vec<T> g, Vec<T>& total, Vec<T>& count) {
+    total += weight == T(0) ? Vec<T>{} : g;
+    count += weight == T(0) ? Vec<T>{} : broadcast(T(1));
+  });
+  const T mean = static_cast<T>(sums.first / sums.second);
+  map_pair<T>(weights, grad, grad_scores, n, [&](Vec<T> weight, Vec<T> g) {
     const Vec<T> not_a_number = weight - weight;  // 0 for every finite weight
     return weight == T(0) ? Vec<T>{} : (g - mean) + not_a_number;
   });
 }
 
-struct RootSums {
-  Wide sum{};
-  Wide dot{};
+template <class T>
+void entmax15_row_backward(const T* weights, const T* grad, T* grad_scores, int64_t n) {
+  const auto sums = sum_pair(weights, grad, n, [](Vec<T> weight, Vec<T> g, Vec<T>& dot, Vec<T>& total) {
+    const Vec<T> root = square_root(weight);
+    dot += weight == T(0) ? Vec<T>{} : root * g;
+    total += root;
+  });
+  const T mean = static_cast<T>(sums.first / sums.second);
+  map_pair<T>(weights, grad, grad_scores, n, [&](Vec<T> weight, Vec<T> g) {
+    return weight == T(0) ? Vec<T>{} : square_root(weight) * (g - mean);
+  });
+}
 
-  void add(Wide weight, Wide g) {
-    const Wide root = square_root(weight);
-    sum += root;
-    dot += weight == 0.0 ? Wide{} : root * g;
-  }
-  void merge(const RootSums& other) {
-    sum += other.sum;
-    dot += other.dot;
+// Sums of the Fenchel-Young losses, over the support in double.
+
+struct LossSums {
+  double target;
+  bool squares;
+  Wide expected{};
+  Wide power{};
+
+  void add(Wide weight, Wide logit) {
+    expected += weight == 0.0 ? Wide{} : weight * (logit - target);
+    power += weight * (squares ? weight : square_root(weight));
   }
 };
 
 template <class T>
-void entmax15_row_backward(const T* weights, T* grad, int64_t n) {
-  const auto sums = sum_pair<RootSums>(weights, grad, n);
-  const T mean = static_cast<T>(lane_sum(sums.dot) / lane_sum(sums.sum));
-  map_pair<T>(weights, grad, n, [&](Vec<T> weight, Vec<T> g) {
-    return weight == T(0) ? Vec<T>{} : square_root(weight) * (g - mean);
-  });
+RowLossSums loss_sums(bool squares, const T* logits, const T* weights, int64_t n, T target) {
+  LossSums sums{static_cast<double>(target), squares};
+  for (int64_t begin = 0; begin < n; begin += kBlock<T>) {
+    const int64_t end = begin + kBlock<T> < n ? begin + kBlock<T> : n;
+    if (all_zero(weights + begin, end - begin)) continue;
+    int64_t i = begin;
+    for (; i + kWide <= end; i += kWide) sums.add(load_wide(weights + i), load_wide(logits + i));
+    if (i < end) {
+      sums.add(load_wide_part(weights + i, end - i, 0.0), load_wide_part(logits + i, end - i, 0.0));
+    }
+  }
+  return {lane_sum(sums.expected), lane_sum(sums.power)};
 }
 
 }  // namespace
@@ -162,6 +179,8 @@ const RowFunctions row_functions = {
     {softmax_row<double>, sparsemax_row<double>, entmax15_row<double>},
     {softmax_row_backward<float>, sparsemax_row_backward<float>, entmax15_row_backward<float>},
     {softmax_row_backward<double>, sparsemax_row_backward<double>, entmax15_row_backward<double>},
+    loss_sums<float>,
+    loss_sums<double>,
 };
 
 }  // namespace giantrabbit::ops::cpu::GR_CAPABILITY

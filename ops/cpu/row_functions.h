@@ -7,12 +7,21 @@
 
 namespace giantrabbit::ops::cpu {
 
+struct RowLossSums {
+  double expected;
+  double power;
+};
+
 // Arrays are indexed by the value of Normalizer. Meaning and contract: row_normalizer.h.
 struct RowFunctions {
-  void (*normalize_float[3])(float* row, int64_t n);
-  void (*normalize_double[3])(double* row, int64_t n);
-  void (*backward_float[3])(const float* weights, float* grad, int64_t n);
-  void (*backward_double[3])(const double* weights, double* grad, int64_t n);
+  void (*normalize_float[3])(const float* scores, float* weights, int64_t n);
+  void (*normalize_double[3])(const double* scores, double* weights, int64_t n);
+  void (*backward_float[3])(const float* weights, const float* grad, float* grad_scores, int64_t n);
+  void (*backward_double[3])(const double* weights, const double* grad, double* grad_scores, int64_t n);
+  RowLossSums (*loss_sums_float)(bool squares, const float* logits, const float* weights, int64_t n,
+                                 float target);
+  RowLossSums (*loss_sums_double)(bool squares, const double* logits, const double* weights, int64_t n,
+                                  double target);
 };
 
 namespace baseline {

@@ -20,20 +20,32 @@ const RowFunctions& row_functions(Capability capability) {
   return baseline::row_functions;
 }
 
-void normalize_row(Normalizer normalizer, float* row, int64_t n) {
-  chosen_functions().normalize_float[static_cast<int64_t>(normalizer)](row, n);
+void normalize_row(Normalizer normalizer, const float* scores, float* weights, int64_t n) {
+  chosen_functions().normalize_float[static_cast<int64_t>(normalizer)](scores, weights, n);
 }
 
-void normalize_row(Normalizer normalizer, double* row, int64_t n) {
-  chosen_functions().normalize_double[static_cast<int64_t>(normalizer)](row, n);
+void normalize_row(Normalizer normalizer, const double* scores, double* weights, int64_t n) {
+  chosen_functions().normalize_double[static_cast<int64_t>(normalizer)](scores, weights, n);
 }
 
-void normalize_row_backward(Normalizer normalizer, const float* weights, float* grad, int64_t n) {
-  chosen_functions().backward_float[static_cast<int64_t>(normalizer)](weights, grad, n);
+void normalize_row_backward(Normalizer normalizer, const float* weights, const float* grad,
+                            float* grad_scores, int64_t n) {
+  chosen_functions().backward_float[static_cast<int64_t>(normalizer)](weights, grad, grad_scores, n);
 }
 
-void normalize_row_backward(Normalizer normalizer, const double* weights, double* grad, int64_t n) {
-  chosen_functions().backward_double[static_cast<int64_t>(normalizer)](weights, grad, n);
+void normalize_row_backward(Normalizer normalizer, const double* weights, const double* grad,
+                            double* grad_scores, int64_t n) {
+  chosen_functions().backward_double[static_cast<int64_t>(normalizer)](weights, grad, grad_scores, n);
+}
+
+RowLossSums row_loss_sums(Normalizer normalizer, const float* logits, const float* weights, int64_t n,
+                          float target) {
+  return chosen_functions().loss_sums_float(normalizer == Normalizer::sparsemax, logits, weights, n, target);
+}
+
+RowLossSums row_loss_sums(Normalizer normalizer, const double* logits, const double* weights, int64_t n,
+                          double target) {
+  return chosen_functions().loss_sums_double(normalizer == Normalizer::sparsemax, logits, weights, n, target);
 }
 
 }  // namespace giantrabbit::ops::cpu

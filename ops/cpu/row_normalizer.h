@@ -13,15 +13,37 @@
 
 namespace giantrabbit::ops::cpu {
 
-// In place, scores to weights. Thresholds and sums of float rows are computed in double; softmax of a float
-// row uses an exponential with relative error below 2e-7 that is 0 below exp(-87.3).
-void normalize_row(Normalizer normalizer, float* row, int64_t n);
-void normalize_row(Normalizer normalizer, double* row, int64_t n);
+// Scores to weights; `weights` may be `scores`, but must not overlap them otherwise. Thresholds and sums of
+// float rows are computed in double; softmax of a float row uses an exponential with relative error below
+// 2e-7 that is 0 below exp(-87.3).
+void normalize_row(Normalizer normalizer, const float* scores, float* weights, int64_t n);
+void normalize_row(Normalizer normalizer, const double* scores, double* weights, int64_t n);
 
-// In place, gradient of the weights to gradient of the scores. Entries whose weight is 0 get gradient 0,
-// whatever their incoming gradient is; NaN weights give NaN.
-void normalize_row_backward(Normalizer normalizer, const float* weights, float* grad, int64_t n);
-void normalize_row_backward(Normalizer normalizer, const double* weights, double* grad, int64_t n);
+// Gradient of the weights to gradient of the scores, at most 8 additions in T before a sum goes on in double;
+// `grad_scores` may be `grad`. Entries whose weight is 0
+// get gradient 0, whatever their incoming gradient is; NaN weights give NaN.
+void normalize_row_backward(Normalizer normalizer, const float* weights, const float* grad,
+                            float* grad_scores, int64_t n);
+void normalize_row_backward(Normalizer normalizer, const double* weights, const double* grad,
+                            double* grad_scores, int64_t n);
+
+// For the losses: with the weights p of the logits z, sum p_j (z_j - target) and, of sparsemax, sum p_j^2 or,
+// of entmax-1.5, sum p_j^1.5. The second is positive unless nothing is permitted.
+RowLossSums row_loss_sums(Normalizer normalizer, const float* logits, const float* weights, int64_t n,
+                          float target);
+RowLossSums row_loss_sums(Normalizer normalizer, const double* logits, const double* weights, int64_t n,
+                          double target);
+
+// In place.
+template <class T>
+void normalize_row(Normalizer normalizer, T* row, int64_t n) {
+  normalize_row(normalizer, row, row, n);
+}
+
+template <class T>
+void normalize_row_backward(Normalizer normalizer, const T* weights, T* grad, int64_t n) {
+  normalize_row_backward(normalizer, weights, grad, grad, n);
+}
 
 // The functions of one instruction set. The capability must be one of machine_capabilities().
 const RowFunctions& row_functions(Capability capability);

@@ -3,8 +3,7 @@
 //   entmax15,
 // which needs differences of logits only and so stays exact for huge ones. Sums are in double, one row at a
 // time.
-#include <cmath>
-#include <cstring>
+#include <algorithm>
 #include <memory>
 
 #include <ATen/Dispatch.h>
@@ -36,19 +35,10 @@ void check_target_values(const char* op, const at::Tensor& target, int64_t class
 // weights: the normalizer's result for `logits`.
 template <class T>
 T row_loss(Normalizer normalizer, const T* logits, const T* weights, int64_t classes, int64_t target) {
-  double expected = 0.0;
-  double power = 0.0;
-  bool permitted = false;
-  for (int64_t j = 0; j < classes; ++j) {
-    if (weights[j] == T(0)) continue;  // also keeps -inf * 0 out
-    const double weight = weights[j];
-    permitted = true;
-    expected += weight * (static_cast<double>(logits[j]) - static_cast<double>(logits[target]));
-    power += weight * (normalizer == Normalizer::sparsemax ? weight : std::sqrt(weight));
-  }
-  if (!permitted) return T(0);
-  const double omega = (1.0 - power) * (normalizer == Normalizer::sparsemax ? 0.5 : 4.0 / 3.0);
-  const double loss = expected + omega;
+  const cpu::RowLossSums sums = cpu::row_loss_sums(normalizer, logits, weights, classes, logits[target]);
+  if (sums.power == 0.0) return T(0);  // nothing is permitted
+  const double omega = (1.0 - sums.power) * (normalizer == Normalizer::sparsemax ? 0.5 : 4.0 / 3.0);
+  const double loss = sums.expected + omega;
   return static_cast<T>(loss < 0.0 ? 0.0 : loss);  // rounding must not make a loss negative; NaN stays
 }
 
@@ -66,8 +56,7 @@ void row_losses(Normalizer normalizer, const at::Tensor& logits, const at::Tenso
         results[row] = T(0);
         continue;
       }
-      std::memcpy(weights.get(), rows + row * classes, classes * sizeof(T));
-      cpu::normalize_row(normalizer, weights.get(), classes);
+      cpu::normalize_row(normalizer, rows + row * classes, weights.get(), classes);
       results[row] = row_loss(normalizer, rows + row * classes, weights.get(), classes, targets[row]);
     }
   });

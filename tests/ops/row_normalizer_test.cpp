@@ -27,26 +27,27 @@ constexpr Normalizer kNormalizers[] = {Normalizer::softmax, Normalizer::sparsema
 class RowNormalizerTest : public test_support::Seeded<::testing::TestWithParam<Capability>> {
  protected:
   at::Tensor normalize(Normalizer normalizer, const at::Tensor& row) const {
-    at::Tensor weights = row.clone();
+    at::Tensor weights = torch::full_like(row, 7.0);
     const RowFunctions& functions = row_functions(GetParam());
     const auto index = static_cast<size_t>(normalizer);
     if (row.scalar_type() == at::kFloat) {
-      functions.normalize_float[index](weights.data_ptr<float>(), weights.numel());
+      functions.normalize_float[index](row.data_ptr<float>(), weights.data_ptr<float>(), row.numel());
     } else {
-      functions.normalize_double[index](weights.data_ptr<double>(), weights.numel());
+      functions.normalize_double[index](row.data_ptr<double>(), weights.data_ptr<double>(), row.numel());
     }
     return weights;
   }
 
   at::Tensor backward(Normalizer normalizer, const at::Tensor& weights, const at::Tensor& grad) const {
-    at::Tensor result = grad.clone();
+    at::Tensor result = torch::full_like(grad, 7.0);
     const RowFunctions& functions = row_functions(GetParam());
     const auto index = static_cast<size_t>(normalizer);
     if (weights.scalar_type() == at::kFloat) {
-      functions.backward_float[index](weights.data_ptr<float>(), result.data_ptr<float>(), weights.numel());
+      functions.backward_float[index](weights.data_ptr<float>(), grad.data_ptr<float>(),
+                                      result.data_ptr<float>(), weights.numel());
     } else {
-      functions.backward_double[index](weights.data_ptr<double>(), result.data_ptr<double>(),
-                                       weights.numel());
+      functions.backward_double[index](weights.data_ptr<double>(), grad.data_ptr<double>(),
+                                       result.data_ptr<double>(), weights.numel());
     }
     return result;
   }
@@ -66,9 +67,9 @@ at::Tensor expected_gradient(Normalizer normalizer, const at::Tensor& weights, c
   return s * (g - (s * g).sum() / s.sum());
 }
 
-// Lengths around the vector widths, and long enough for the path that has too many candidates.
-const std::vector<int64_t> kLengths = {1,  2,  3,  4,  5,  7,   8,   9,   15,   16,
-                                       17, 31, 33, 63, 65, 100, 129, 500, 1023, 2600};
+// Lengths around the vector widths, and long enough for the paths of too many candidates and of wide rows.
+const std::vector<int64_t> kLengths = {1,  2,  3,  4,  5,   7,   8,   9,    15,   16,   17,
+                                       31, 33, 63, 65, 100, 129, 500, 1023, 2600, 40000};
 
 TEST_P(RowNormalizerTest, EveryInstructionSetAgrees) {
   for (const int64_t n : kLengths) {
@@ -118,6 +119,50 @@ TEST_P(RowNormalizerTest, ContractHoldsInEveryPosition) {
   }
 }
 
+TEST_P(RowNormalizerTest, ContractHoldsInWideRows) {
+  const double infinity = std::numeric_limits<double>::infinity();
+  for (const auto dtype : {at::kFloat, at::kDouble}) {
+    for (const int64_t n : {3001, 40000}) {
+      for (const Normalizer normalizer : kNormalizers) {
+        SCOPED_TRACE(std::string(normalizer_name(normalizer)) + ", " + std::to_string(n) + " entries");
+        const at::Tensor nothing = torch::full({n}, -infinity, dtype);
+        EXPECT_TRUE(tensors_equal(normalize(normalizer, nothing), torch::zeros({n}, dtype)));
+        for (const int64_t place : {int64_t{0}, n / 3, n - 1}) {
+          at::Tensor row = torch::randn({n}, dtype);
+          row[place] = std::numeric_limits<double>::quiet_NaN();
+          EXPECT_TRUE(normalize(normalizer, row).isnan().all().item<bool>()) << "NaN at " << place;
+          row[place] = infinity;
+          EXPECT_TRUE(normalize(normalizer, row).isnan().all().item<bool>()) << "infinity at " << place;
+          at::Tensor masked = torch::randn({n}, dtype);
+          masked.slice(0, 0, n, 3).fill_(-infinity);
+          masked[place] = 2.0;
+          const at::Tensor weights = normalize(normalizer, masked);
+          EXPECT_TRUE(tensors_close(weights, expected_weights(normalizer, masked).to(dtype), 2e-7)) << place;
+          EXPECT_TRUE(weights.masked_select(masked.isinf()).eq(0).all().item<bool>()) << place;
+        }
+      }
+    }
+  }
+}
+
+TEST_P(RowNormalizerTest, ResultMayBeTheInput) {
+  for (const int64_t n : {5, 16, 90, 3000}) {
+    for (size_t index = 0; index < 3; ++index) {
+      const auto normalizer = static_cast<Normalizer>(index);
+      const at::Tensor row = torch::randn({n});
+      const at::Tensor weights = normalize(normalizer, row);
+      const at::Tensor grad = torch::randn({n});
+      const at::Tensor expected = backward(normalizer, weights, grad);
+      float* scores = row.data_ptr<float>();
+      row_functions(GetParam()).normalize_float[index](scores, scores, n);
+      EXPECT_TRUE(tensors_equal(row, weights));
+      float* grads = grad.data_ptr<float>();
+      row_functions(GetParam()).backward_float[index](weights.data_ptr<float>(), grads, grads, n);
+      EXPECT_TRUE(tensors_equal(grad, expected));
+    }
+  }
+}
+
 TEST_P(RowNormalizerTest, SoftmaxExponentialIsWithinItsBound) {
   // Against a row whose first entry is 0 and dominates nothing else, the quotient of two weights is the
   // exponential.
@@ -137,8 +182,8 @@ TEST_P(RowNormalizerTest, SoftmaxExponentialIsWithinItsBound) {
 TEST_P(RowNormalizerTest, AnEmptyRowIsLeftAlone) {
   float untouched = 7.0F;
   for (size_t index = 0; index < 3; ++index) {
-    row_functions(GetParam()).normalize_float[index](&untouched, 0);
-    row_functions(GetParam()).backward_float[index](&untouched, &untouched, 0);
+    row_functions(GetParam()).normalize_float[index](&untouched, &untouched, 0);
+    row_functions(GetParam()).backward_float[index](&untouched, &untouched, &untouched, 0);
   }
   EXPECT_EQ(untouched, 7.0F);
 }

@@ -16,8 +16,6 @@
 namespace giantrabbit::ops::cpu {
 namespace {
 
-using exact::kBlockQueries;
-
 // The supports of one head by key: entries of key k are first[k] .. first[k + 1] - 1, rows rising.
 struct TransposedSupport {
   std::vector<int64_t> first;
@@ -175,10 +173,10 @@ class ExactBackward {
   void run_dense_head(int64_t unit, const bool* dense, DenseBackward<float>& path) const {
     const int64_t batch = unit / problem_.key_heads;
     const int64_t key_head = unit % problem_.key_heads;
+    const exact::QueryBlocks cut{problem_.queries};
     path.begin_head(batch, key_head, /*keep_sums=*/true);
     for (int64_t i = 0; i < problem_.group() * blocks_; ++i) {
-      const int64_t first = i % blocks_ * kBlockQueries;
-      const Range queries{first, std::min(first + kBlockQueries, problem_.queries)};
+      const Range queries = cut.range(i % blocks_);
       if (dense[i]) path.add({batch, key_head * problem_.group() + i / blocks_, queries});
     }
     path.end_head();

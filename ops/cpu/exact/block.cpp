@@ -14,6 +14,8 @@ namespace {
 constexpr int64_t kWideShare = 4;
 constexpr int64_t kAlwaysNarrow = 16;
 constexpr int64_t kMostEntries = 1024;
+// Seeds are counted as they come: a block that is wide by its first rows is not looked at further.
+constexpr int64_t kSeedRows = 48;
 // Each pass looks at three times the keys seen so far: bounds sharpen before most keys are filtered.
 constexpr int64_t kGrowth = 3;
 
@@ -26,6 +28,17 @@ ScratchMemory& thread_memory() {
 }
 
 }  // namespace
+
+int64_t QueryBlocks::count() const {
+  if (queries <= kBlockQueries) return std::min<int64_t>(queries, 1);
+  return 1 + (queries - kProbeQueries + kBlockQueries - 1) / kBlockQueries;
+}
+
+Range QueryBlocks::range(int64_t block) const {
+  if (block == count() - 1) return {queries <= kBlockQueries ? 0 : queries - kProbeQueries, queries};
+  const int64_t begin = block * kBlockQueries;
+  return {begin, std::min(begin + kBlockQueries, queries - kProbeQueries)};
+}
 
 char* ScratchMemory::take(size_t bytes) {
   constexpr size_t kLine = 64;
@@ -165,16 +178,21 @@ bool BlockStages::passes(const HeadOperands& head) {
   int64_t seen = std::min(last_block_ - first_block_, kSeedBlocks);
   pass_.first = last_block_ - seen;
   pass_.count = seen;
-  functions_.seed(head.codes, rows_, pass_);
-  int64_t marked = functions_.count(rows_, pass_);
-  if (is_wide(marked) || !refine(head)) return false;
+  int64_t marked = 0;
+  for (int64_t first = 0; first < rows_.rows; first += kSeedRows) {
+    const int64_t end = std::min(first + kSeedRows, rows_.rows);
+    functions_.seed(head.codes, rows_, pass_, first, end);
+    marked += functions_.count(rows_, pass_, first, end);
+    if (is_wide(marked)) return false;
+  }
+  if (!refine(head)) return false;
   while (pass_.first > first_block_) {
     const int64_t count = std::min({kGrowth * seen, kPassBlocks, pass_.first - first_block_});
     pass_.first -= count;
     pass_.count = count;
     seen += count;
     functions_.filter(head.codes, rows_, pass_);
-    marked += functions_.count(rows_, pass_);
+    marked += functions_.count(rows_, pass_, 0, rows_.rows);
     if (is_wide(marked) || !refine(head)) return false;
   }
   counters_.refined += marked;

@@ -36,6 +36,15 @@ struct HeadOperands {
   KeyCodes codes;
 };
 
+// How the queries of a head are cut into blocks. The last one is short: it goes first and tells whether the
+// head is wide, so little is lost if it is.
+struct QueryBlocks {
+  static constexpr int64_t kProbeQueries = 24;
+  int64_t queries;
+  int64_t count() const;
+  Range range(int64_t block) const;
+};
+
 // A block's place in the problem.
 struct BlockPlace {
   int64_t batch;

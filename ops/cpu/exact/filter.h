@@ -243,9 +243,10 @@ inline void filter(const exact::KeyCodes& keys, const exact::QueryRows& rows, co
   hide_keys(rows, pass);
 }
 
-inline int64_t count_marked(const exact::QueryRows& rows, const exact::Pass& pass) {
+inline int64_t count_marked(const exact::QueryRows& rows, const exact::Pass& pass, int64_t first,
+                            int64_t end) {
   int64_t count = 0;
-  for (int64_t i = 0; i < rows.rows; ++i) {
+  for (int64_t i = first; i < end; ++i) {
     const uint64_t* words = pass.words + i * exact::kPassBlocks;
     int64_t marked = 0;
     for (int64_t b = 0; b < pass.count; ++b) marked += __builtin_popcountll(words[b]);

@@ -39,7 +39,6 @@ namespace giantrabbit::ops::cpu {
 namespace {
 
 using exact::kBlockKeys;
-using exact::kBlockQueries;
 
 // Below this many keys the dense path has less to save than the stages cost.
 constexpr int64_t kFewestKeys = 128;
@@ -53,7 +52,8 @@ class ExactForward {
         keep_support_(keep_support),
         steps_(padded_steps()),
         key_blocks_((problem_.keys + kBlockKeys - 1) / kBlockKeys),
-        blocks_((problem_.queries + kBlockQueries - 1) / kBlockQueries),
+        cut_{problem_.queries},
+        blocks_(cut_.count()),
         counts_(at::empty({problem_.batch * problem_.heads * problem_.queries}, at::kLong)),
         dense_(at::zeros({problem_.batch, problem_.heads, blocks_}, at::kBool)),
         supports_(static_cast<size_t>(keep_support ? problem_.batch * problem_.heads * blocks_ : 0)),
@@ -112,21 +112,23 @@ class ExactForward {
     const int64_t batch = unit / problem_.heads;
     const int64_t head = unit % problem_.heads;
     const int64_t index = unit * blocks_ + block;
-    const int64_t begin = block * kBlockQueries;
-    const exact::BlockPlace place{batch, head, {begin, std::min(begin + kBlockQueries, problem_.queries)}};
-    int64_t* counts = counts_.data_ptr<int64_t>() + unit * problem_.queries + begin;
+    const Range queries = cut_.range(block);
+    int64_t* counts = counts_.data_ptr<int64_t>() + unit * problem_.queries + queries.begin;
     exact::BlockSupport* support = keep_support_ ? &supports_[static_cast<size_t>(index)] : nullptr;
-    const bool narrow = stages.run(place, operands(batch, head / problem_.group()), counts, support);
-    if (!narrow) mark_dense(index, place, counts);
+    const bool narrow =
+        stages.run({batch, head, queries}, operands(batch, head / problem_.group()), counts, support);
+    if (!narrow) mark_dense(unit, block);
     if (narrow) counters_[static_cast<size_t>(index)] = stages.counters();
   }
 
-  void mark_dense(int64_t index, const exact::BlockPlace& place, int64_t* counts) {
+  void mark_dense(int64_t unit, int64_t block) {
+    const int64_t index = unit * blocks_ + block;
+    const Range queries = cut_.range(block);
     dense_.data_ptr<bool>()[index] = true;
-    const int64_t rows = place.queries.end - place.queries.begin;
-    std::fill_n(counts, rows, 0);
+    std::fill(counts_.data_ptr<int64_t>() + unit * problem_.queries + queries.begin,
+              counts_.data_ptr<int64_t>() + unit * problem_.queries + queries.end, 0);
     counters_[static_cast<size_t>(index)] = {};
-    counters_[static_cast<size_t>(index)].dense = rows * problem_.keys;
+    counters_[static_cast<size_t>(index)].dense = (queries.end - queries.begin) * problem_.keys;
   }
 
   // The last block of every head first; heads where it is wide go dense as a whole.
@@ -140,12 +142,7 @@ class ExactForward {
         const int64_t last = unit * blocks_ + blocks_ - 1;
         dense[last] = !head_is_good(unit / problem_.heads, unit % problem_.heads / problem_.group());
         if (!dense[last]) run_block(unit, blocks_ - 1, stages);
-        for (int64_t block = 0; dense[last] && block < blocks_; ++block) {
-          const int64_t first = block * kBlockQueries;
-          mark_dense(unit * blocks_ + block,
-                     {0, 0, {first, std::min(first + kBlockQueries, problem_.queries)}},
-                     counts_.data_ptr<int64_t>() + unit * problem_.queries + first);
-        }
+        for (int64_t block = 0; dense[last] && block < blocks_; ++block) mark_dense(unit, block);
       }
     });
     const int64_t rest = blocks_ - 1;
@@ -172,13 +169,12 @@ class ExactForward {
       int64_t prepared = -1;
       for (int64_t i = begin; i < end; ++i) {
         const int64_t unit = marked[static_cast<size_t>(i)] / blocks_;
-        const int64_t first = marked[static_cast<size_t>(i)] % blocks_ * kBlockQueries;
         const int64_t batch = unit / problem_.heads;
         const int64_t head = unit % problem_.heads;
         const int64_t key_head = batch * problem_.key_heads + head / problem_.group();
         if (key_head != prepared) path.prepare_head(batch, head / problem_.group());
         prepared = key_head;
-        path.run({batch, head, {first, std::min(first + kBlockQueries, problem_.queries)}});
+        path.run({batch, head, cut_.range(marked[static_cast<size_t>(i)] % blocks_)});
       }
     });
   }
@@ -218,6 +214,7 @@ class ExactForward {
   bool keep_support_;
   int64_t steps_;
   int64_t key_blocks_;
+  exact::QueryBlocks cut_;
   int64_t blocks_;
   at::Tensor codes_;
   at::Tensor scales_;  // [4, heads * key blocks]: scale, inverse, error, norm

@@ -10,7 +10,7 @@ struct SparseSupport {
   at::Tensor row_offsets;   // [B H M + 1] int64
   at::Tensor key_indices;   // [nonzeros] int32, rising inside a row
   at::Tensor weights;       // [nonzeros] fp32
-  at::Tensor dense_blocks;  // [B, H, blocks of 96 queries] bool: wide, no entries, computed densely
+  at::Tensor dense_blocks;  // [B, H, exact::QueryBlocks] bool: wide, no entries, computed densely
   at::Tensor counters;      // [B, H, 6] int64, as in exact::Counters
 };
 

@@ -134,10 +134,11 @@ struct Functions {
                         int64_t end);
   // Fills queries .. offset from the rows; false as above.
   bool (*quantise_queries)(Rows from, float score_scale, int64_t steps, const QueryRows& rows);
-  void (*seed)(const KeyCodes& keys, const QueryRows& rows, const Pass& pass);
+  // Of rows first .. end - 1; first is a multiple of 48, which holds whole tiles of every instruction set.
+  void (*seed)(const KeyCodes& keys, const QueryRows& rows, const Pass& pass, int64_t first, int64_t end);
   void (*filter)(const KeyCodes& keys, const QueryRows& rows, const Pass& pass);
   // Marked keys in rows that had a bound to be marked by.
-  int64_t (*count)(const QueryRows& rows, const Pass& pass);
+  int64_t (*count)(const QueryRows& rows, const Pass& pass, int64_t first, int64_t end);
   // Scores of the marked keys join `from`, bounds rise, what stays above them goes to `to`; false if `to` has
   // no room for `capacity`.
   bool (*refine)(Rows keys, const QueryRows& rows, const Pass& pass, const Candidates& from,

@@ -13,7 +13,8 @@ namespace {
 template <exact::Rule rule>
 inline void normaliser_gradient(const float* weights, int64_t count, float scale, float* g) {
   const auto root = [&](int64_t j) {  // 0 behind the last entry
-    const Vec<float> weight = load_first(weights + j, count - j);
+    const Vec<float> weight =
+        j + kLanes <= count ? load(weights + j) : load_part(weights + j, count - j, 0.0f);
     if constexpr (rule == exact::Rule::sparsemax) return weight > 0.0f ? broadcast(1.0f) : Vec<float>{};
     return square_root(weight);
   };

@@ -61,7 +61,7 @@ inline float largest_magnitude(const float* row, int64_t width) {
     largest = larger(largest, magnitudes);
   }
   constexpr uint64_t kEveryLane = kAllKeys >> (64 - kLanes);
-  return (finite & kEveryLane) == kEveryLane ? lane_maximum(largest) : kFloatInfinity;
+  return (finite & kEveryLane) == kEveryLane ? lane_maximum<float>(largest) : kFloatInfinity;
 }
 
 #if defined(__AVX512VNNI__)
@@ -168,7 +168,7 @@ inline bool quantise_queries(exact::Rows from, float score_scale, int64_t steps,
     if (i >= to.rows) continue;
     float* query = to.queries + i * to.width;
     for (int64_t k = 0; k < to.width; k += kLanes)
-      store(query + k, load(from.data + i * from.row + k) * score_scale);
+      store<float>(query + k, load(from.data + i * from.row + k) * score_scale);
     const float maximum = largest_magnitude(query, to.width);
     if (!(maximum < kLargestNorm)) return false;
     const Scale scale = code_scale(maximum);

@@ -99,7 +99,7 @@ inline bool refine_long_row(exact::Rows keys, const exact::QueryRows& rows, cons
                             const exact::Candidates& to, int64_t capacity) {
   const int64_t count = join_list(keys, rows, pass, i, from, scratch.keys, scratch.scores);
   if (count > 0) {
-    const Threshold threshold = list_threshold<rule>(scratch.scores, count);
+    const Threshold threshold = long_list_threshold<rule>(scratch.scores, count);
     rows.maximum[i] = threshold.maximum;
     rows.tau[i] = threshold.tau;
     rows.bound[i] = threshold.bound > rows.bound[i] ? threshold.bound : rows.bound[i];

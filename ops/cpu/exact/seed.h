@@ -62,11 +62,11 @@ inline float newton_rise(float count, float sum, float squares) {
 // the row's. Two steps of Newton's method, which stays below the solution, from the smallest threshold there
 // is.
 template <exact::Rule rule>
-inline float lane_bound(const Vec<float>* lanes) {
+inline float seed_bound(const Vec<float>* lanes) {
   Vec<float> best = lanes[0];
 #pragma GCC unroll 16
   for (int64_t v = 1; v < kBlockVectors; ++v) best = larger(best, lanes[v]);
-  const float maximum = lane_maximum(best);
+  const float maximum = lane_maximum<float>(best);
   if (maximum == -kFloatInfinity) return maximum;
   float tau = -1.0f;
   for (int step = 0; step < 2; ++step) {
@@ -167,7 +167,7 @@ inline void seed_row(const exact::KeyCodes& keys, const exact::QueryRows& rows, 
       lanes[v] = larger(lanes[v], whole ? scores : keep_lanes(scores, words[b] >> (v * kLanes)));
     }
   }
-  rows.bound[i] = lane_bound<rule>(lanes);
+  rows.bound[i] = seed_bound<rule>(lanes);
   if (mark_seed(keys, rows, pass, i, lower) <= kFewMarked) return;
   for (int64_t b = 0; b < pass.count; ++b) {
     words[b] = whole ? kAllKeys : visible_keys(rows, i, pass.first + b);
@@ -183,16 +183,17 @@ inline bool sees_whole_pass(const exact::QueryRows& rows, const exact::Pass& pas
 }
 
 template <exact::Rule rule>
-inline void seed_rows(const exact::KeyCodes& keys, const exact::QueryRows& rows, const exact::Pass& pass) {
+inline void seed_rows(const exact::KeyCodes& keys, const exact::QueryRows& rows, const exact::Pass& pass,
+                      int64_t begin, int64_t end) {
   const TileSession session;
   static_cast<void>(session);
   SeedScores scores;
-  for (int64_t first = 0; first < rows.rows; first += kFilterRows) {
+  for (int64_t first = begin; first < end; first += kFilterRows) {
     const TileRange range = tile_range(rows, first);
     for (int64_t b = 0; b < pass.count; ++b) {
       if (tile_sees(range, pass.first + b)) seed_tile(keys, rows, pass, first, b, scores);
     }
-    for (int64_t i = first; i < first + kFilterRows && i < rows.rows; ++i) {
+    for (int64_t i = first; i < first + kFilterRows && i < end; ++i) {
       if (sees_whole_pass(rows, pass, i)) {
         seed_row<rule, true>(keys, rows, pass, i, scores.lower[i - first]);
       } else {
@@ -202,11 +203,12 @@ inline void seed_rows(const exact::KeyCodes& keys, const exact::QueryRows& rows,
   }
 }
 
-inline void seed(const exact::KeyCodes& keys, const exact::QueryRows& rows, const exact::Pass& pass) {
+inline void seed(const exact::KeyCodes& keys, const exact::QueryRows& rows, const exact::Pass& pass,
+                 int64_t first, int64_t end) {
   if (rows.rule == exact::Rule::sparsemax) {
-    seed_rows<exact::Rule::sparsemax>(keys, rows, pass);
+    seed_rows<exact::Rule::sparsemax>(keys, rows, pass, first, end);
   } else {
-    seed_rows<exact::Rule::entmax15>(keys, rows, pass);
+    seed_rows<exact::Rule::entmax15>(keys, rows, pass, first, end);
   }
 }
 

@@ -4,6 +4,8 @@
 // of the threshold: Note [Sparsemax threshold] in ops/reference/sparsemax.cpp.
 #pragma once
 
+#include <type_traits>
+
 #include "ops/cpu/exact/vectors.h"
 #include "ops/cpu/row_threshold.h"
 
@@ -26,23 +28,21 @@ inline V score_bound(V maximum, V magnitude, V tau) {
   return maximum + tau * (1.0f / kScoreFactor<rule>)-(1.0f + magnitude) * 4e-6f;
 }
 
-inline float list_maximum(const float* scores, int64_t count) {
+// Largest scores of the lanes of a list.
+inline Vec<float> list_peaks(const float* scores, int64_t count) {
   Vec<float> best = broadcast(-kFloatInfinity);
   int64_t j = 0;
   for (; j + kLanes <= count; j += kLanes) best = larger(best, load(scores + j));
   if (j < count) best = larger(best, keep_lanes(load(scores + j), ~(kAllKeys << (count - j))));
-  return lane_maximum(best);
+  return best;
 }
 
 template <exact::Rule rule>
-inline Threshold list_threshold(const float* scores, int64_t count) {
-  const float maximum = list_maximum(scores, count);
-  float tau;
-  if constexpr (rule == exact::Rule::sparsemax) {
-    tau = row_threshold<SparsemaxRule>(scores, count, maximum);
-  } else {
-    tau = row_threshold<Entmax15Rule>(scores, count, maximum);
-  }
+inline Threshold long_list_threshold(const float* scores, int64_t count) {
+  using RowRule = std::conditional_t<rule == exact::Rule::sparsemax, SparsemaxRule, Entmax15Rule>;
+  const Vec<float> peaks = list_peaks(scores, count);
+  const float maximum = lane_maximum<float>(peaks);
+  const float tau = row_threshold<RowRule>(scores, count, RowPeak<float>{peaks, maximum});
   return {maximum, tau, score_bound<rule>(maximum, __builtin_fabsf(maximum), tau)};
 }
 

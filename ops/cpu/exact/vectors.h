@@ -14,15 +14,6 @@ constexpr int64_t kBlockVectors = exact::kBlockKeys / kLanes;  // vectors that h
 constexpr float kFloatInfinity = __builtin_inff();
 constexpr uint64_t kAllKeys = ~uint64_t{0};
 
-template <class T>
-inline void store(T* to, const Vec<T>& vec) {
-  __builtin_memcpy(to, &vec, sizeof(vec));
-}
-
-inline Vec<float> broadcast(float value) { return Vec<float>{} + value; }
-
-inline Vec<float> larger(Vec<float> a, Vec<float> b) { return a > b ? a : b; }
-
 // One bit per lane with a > b.
 inline uint64_t bits_above(Vec<float> a, Vec<float> b) {
 #if defined(__AVX512F__)
@@ -50,26 +41,6 @@ inline Vec<float> keep_lanes(Vec<float> vec, uint64_t bits) {
 template <class T>
 inline void copy_list(T* to, const T* from, int64_t count) {
   __builtin_memcpy(to, from, static_cast<size_t>(count) * sizeof(T));
-}
-
-// The first `count` lanes from memory, 0 in the others; reads no further.
-inline Vec<float> load_first(const float* from, int64_t count) {
-  if (count >= kLanes) return load(from);
-#if defined(__AVX512F__)
-  return (Vec<float>)_mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << count) - 1), from);
-#else
-  return load_part(from, count, 0.0f);
-#endif
-}
-
-inline float lane_maximum(Vec<float> vec) {
-#if defined(__AVX512F__)
-  return _mm512_reduce_max_ps((__m512)vec);
-#else
-  float maximum = vec[0];
-  for (int64_t lane = 1; lane < kLanes; ++lane) maximum = vec[lane] > maximum ? vec[lane] : maximum;
-  return maximum;
-#endif
 }
 
 inline float lane_total(Vec<float> vec) {

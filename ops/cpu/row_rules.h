@@ -1,0 +1,140 @@
+// What sparsemax and entmax-1.5 differ in: the iteration towards tau and its closed form, in double. Part of
+// row_functions.cpp. See Note [Sparsemax threshold] in ops/reference/sparsemax.cpp.
+#pragma once
+
+#include "ops/cpu/row_loops.h"
+
+namespace giantrabbit::ops::cpu::GR_CAPABILITY {
+namespace {
+
+// Scores are read as y = (z - maximum) * scale: the largest y is 0 and tau lies in [-1, 0). A
+// rule holds a lower bound `tau` that rises with every improve(), and the number of entries above the bound
+// before that; improve() returns true once tau is the answer. Whatever lies at or below the bound may be
+// missing from its scores.
+
+struct SupportSums {
+  double maximum;
+  double tau;
+  Wide count{};
+  Wide sum{};
+
+  void add(Wide score) {
+    const Wide y = score - maximum;
+    count += y > tau ? broadcast(1.0) : Wide{};
+    sum += y > tau ? y : Wide{};
+  }
+  void merge(const SupportSums& other) {
+    count += other.count;
+    sum += other.sum;
+  }
+};
+
+// Michelot's iteration: every set that contains the support gives a lower bound of tau; entries below it
+// leave.
+struct SparsemaxRule {
+  static constexpr double kScale = 1.0;
+  static constexpr bool kSharpen = false;  // few entries lie above -1
+  double tau = -1.0;
+  double members = kInfinity;
+
+  template <class T>
+  bool improve(const T* scores, int64_t n, double maximum) {
+    const SupportSums sums = sum_row(scores, n, -kInfinity, SupportSums{maximum, tau});
+    const double previous = members;
+    members = lane_sum(sums.count);
+    if (members >= previous) return true;
+    tau = (lane_sum(sums.sum) - 1.0) / members;
+    return false;
+  }
+
+  static constexpr double kLimit = 1.0;  // the support has f < kLimit in units of the scores
+  template <class V>
+  static V add_share(V f, V distance) {  // distance is not positive
+    return f - distance;
+  }
+
+  // The closed form for a support of `count` entries y; lanes beside them hold 0.
+  template <int kParts>
+  static double closed_form(const Wide (&y)[kParts], double count) {
+    Wide sum = y[0];
+    for (int part = 1; part < kParts; ++part) sum += y[part];
+    return (lane_sum(sum) - 1.0) / count;
+  }
+};
+
+struct DistanceSums {
+  double maximum;
+  double scale;
+  double tau;
+  Wide count{};
+  Wide sum{};
+  Wide squares{};
+  Wide smallest = broadcast(kInfinity);
+
+  void add(Wide score) {
+    const Wide distance = (score - maximum) * scale - tau;
+    const Wide kept = distance > 0.0 ? distance : Wide{};
+    count += distance > 0.0 ? broadcast(1.0) : Wide{};
+    sum += kept;
+    squares += kept * kept;
+    const Wide nearer = distance < smallest ? distance : smallest;
+    smallest = distance > 0.0 ? nearer : smallest;
+  }
+  void merge(const DistanceSums& other) {
+    count += other.count;
+    sum += other.sum;
+    squares += other.squares;
+    smallest = other.smallest < smallest ? other.smallest : smallest;
+  }
+};
+
+// Newton's iteration on |max(y - tau, 0)|_2 = 1, which is convex: from the left it stays on the left. Once
+// the closed form for the current members keeps them all, it is the answer; from afar it is computed a second
+// time, close by, because its differences of squares cancel.
+struct Entmax15Rule {
+  static constexpr double kScale = 0.5;
+  static constexpr bool kSharpen = true;
+  double tau = -1.0;
+  double members = kInfinity;
+
+  template <class T>
+  bool improve(const T* scores, int64_t n, double maximum) {
+    const DistanceSums sums = sum_row(scores, n, -kInfinity, DistanceSums{maximum, kScale, tau});
+    members = lane_sum(sums.count);
+    const double total = lane_sum(sums.sum);
+    const double squares = lane_sum(sums.squares);
+    const double nearest = -lane_maximum<double>(-sums.smallest);
+    const double mean = total / members;
+    const double room = (1.0 - (squares - total * mean)) / members;
+    const double step = mean - __builtin_sqrt(room > 0.0 ? room : 0.0);
+    const bool final_members = step < nearest;
+    const double next = tau + (final_members ? step : (squares - __builtin_sqrt(squares)) / total);
+    const bool rises = next > tau;
+    if (rises || final_members) tau = next;
+    return !rises || (final_members && squares < 2.0);
+  }
+
+  static constexpr double kLimit = 4.0;
+  template <class V>
+  static V add_share(V f, V distance) {
+    return f + distance * distance;
+  }
+
+  // y lies in (-1, 0] and 1 - sum_S (y - mean)^2 is at least 1 / count, so the difference of sums keeps its
+  // digits.
+  template <int kParts>
+  static double closed_form(const Wide (&y)[kParts], double count) {
+    Wide sum = y[0];
+    Wide squares = y[0] * y[0];
+    for (int part = 1; part < kParts; ++part) {
+      sum += y[part];
+      squares += y[part] * y[part];
+    }
+    const double total = lane_sum(sum);
+    const double mean = total / count;
+    return mean - __builtin_sqrt((1.0 - (lane_sum(squares) - total * mean)) / count);
+  }
+};
+
+}  // namespace
+}  // namespace giantrabbit::ops::cpu::GR_CAPABILITY
