@@ -75,21 +75,18 @@ inline PairSums sum_pair(const T* weights, const T* grad, int64_t n, Add add) {
   return {lane_sum(totals[0]), lane_sum(totals[1])};
 }
 
-// Sums over a row in double. `Sums` has add(scores) and merge(other); two of them take turns, because one
-// chain of dependent additions is slower than the loads.
-template <class Sums, class T>
-inline Sums sum_row(const T* row, int64_t n, double fill, const Sums& start) {
-  Sums even = start;
-  Sums odd = start;
-  int64_t i = 0;
-  for (; i + 2 * kWide <= n; i += 2 * kWide) {
-    even.add(load_wide(row + i));
-    odd.add(load_wide(row + i + kWide));
+// Sums over a row. `Sums` starts at zero and has add(scores); its numbers are added to `totals`, by merge(),
+// after at most 8 additions of T per lane: from there on they are double. Lanes past the end see -inf.
+template <class Sums, class Totals, class T>
+inline void sum_row(const T* row, int64_t n, const Sums& start, Totals& totals) {
+  for (int64_t begin = 0; begin < n; begin += kBlock<T>) {
+    const int64_t end = begin + kBlock<T> < n ? begin + kBlock<T> : n;
+    Sums sums = start;
+    int64_t i = begin;
+    for (; i + Lanes<T>::count <= end; i += Lanes<T>::count) sums.add(load(row + i));
+    if (i < end) sums.add(load_part(row + i, end - i, -static_cast<T>(kInfinity)));
+    totals.merge(sums);
   }
-  for (; i < n; i += kWide)
-    even.add(i + kWide <= n ? load_wide(row + i) : load_wide_part(row + i, n - i, fill));
-  even.merge(odd);
-  return even;
 }
 
 // exp(x) for x <= 0: 2^k times a Taylor polynomial of the rest, which is within +-ln(2)/2. Degree 7 truncates

@@ -12,20 +12,28 @@ namespace {
 // before that; improve() returns true once tau is the answer. Whatever lies at or below the bound may be
 // missing from its scores.
 
+template <class T>
 struct SupportSums {
-  double maximum;
-  double tau;
+  T maximum;
+  T tau;
+  Vec<T> count{};
+  Vec<T> sum{};
+
+  void add(Vec<T> score) {
+    const Vec<T> y = score - maximum;
+    count += y > tau ? broadcast(T(1)) : Vec<T>{};
+    sum += y > tau ? y : Vec<T>{};
+  }
+};
+
+struct SupportTotals {
   Wide count{};
   Wide sum{};
 
-  void add(Wide score) {
-    const Wide y = score - maximum;
-    count += y > tau ? broadcast(1.0) : Wide{};
-    sum += y > tau ? y : Wide{};
-  }
-  void merge(const SupportSums& other) {
-    count += other.count;
-    sum += other.sum;
+  template <class T>
+  void merge(const SupportSums<T>& sums) {
+    count += wide_sum(sums.count);
+    sum += wide_sum(sums.sum);
   }
 };
 
@@ -39,11 +47,12 @@ struct SparsemaxRule {
 
   template <class T>
   bool improve(const T* scores, int64_t n, double maximum) {
-    const SupportSums sums = sum_row(scores, n, -kInfinity, SupportSums{maximum, tau});
+    SupportTotals totals;
+    sum_row(scores, n, SupportSums<T>{static_cast<T>(maximum), static_cast<T>(tau)}, totals);
     const double previous = members;
-    members = lane_sum(sums.count);
+    members = lane_sum(totals.count);
     if (members >= previous) return true;
-    tau = (lane_sum(sums.sum) - 1.0) / members;
+    tau = (lane_sum(totals.sum) - 1.0) / members;
     return false;
   }
 
@@ -62,29 +71,40 @@ struct SparsemaxRule {
   }
 };
 
+template <class T>
 struct DistanceSums {
-  double maximum;
-  double scale;
-  double tau;
+  T maximum;
+  T scale;
+  T tau;
+  Vec<T> count{};
+  Vec<T> sum{};
+  Vec<T> squares{};
+  Vec<T> smallest = broadcast(static_cast<T>(kInfinity));
+
+  void add(Vec<T> score) {
+    const Vec<T> distance = (score - maximum) * scale - tau;
+    const Vec<T> kept = distance > T(0) ? distance : Vec<T>{};
+    count += distance > T(0) ? broadcast(T(1)) : Vec<T>{};
+    sum += kept;
+    squares += kept * kept;
+    const Vec<T> nearer = distance < smallest ? distance : smallest;
+    smallest = distance > T(0) ? nearer : smallest;
+  }
+};
+
+struct DistanceTotals {
   Wide count{};
   Wide sum{};
   Wide squares{};
-  Wide smallest = broadcast(kInfinity);
+  double smallest = kInfinity;
 
-  void add(Wide score) {
-    const Wide distance = (score - maximum) * scale - tau;
-    const Wide kept = distance > 0.0 ? distance : Wide{};
-    count += distance > 0.0 ? broadcast(1.0) : Wide{};
-    sum += kept;
-    squares += kept * kept;
-    const Wide nearer = distance < smallest ? distance : smallest;
-    smallest = distance > 0.0 ? nearer : smallest;
-  }
-  void merge(const DistanceSums& other) {
-    count += other.count;
-    sum += other.sum;
-    squares += other.squares;
-    smallest = other.smallest < smallest ? other.smallest : smallest;
+  template <class T>
+  void merge(const DistanceSums<T>& sums) {
+    count += wide_sum(sums.count);
+    sum += wide_sum(sums.sum);
+    squares += wide_sum(sums.squares);
+    const double nearest = -static_cast<double>(lane_maximum<T>(-sums.smallest));
+    smallest = nearest < smallest ? nearest : smallest;
   }
 };
 
@@ -99,11 +119,13 @@ struct Entmax15Rule {
 
   template <class T>
   bool improve(const T* scores, int64_t n, double maximum) {
-    const DistanceSums sums = sum_row(scores, n, -kInfinity, DistanceSums{maximum, kScale, tau});
-    members = lane_sum(sums.count);
-    const double total = lane_sum(sums.sum);
-    const double squares = lane_sum(sums.squares);
-    const double nearest = -lane_maximum<double>(-sums.smallest);
+    DistanceTotals totals;
+    sum_row(scores, n, DistanceSums<T>{static_cast<T>(maximum), static_cast<T>(kScale), static_cast<T>(tau)},
+            totals);
+    members = lane_sum(totals.count);
+    const double total = lane_sum(totals.sum);
+    const double squares = lane_sum(totals.squares);
+    const double nearest = totals.smallest;
     const double mean = total / members;
     const double room = (1.0 - (squares - total * mean)) / members;
     const double step = mean - __builtin_sqrt(room > 0.0 ? room : 0.0);

@@ -198,6 +198,8 @@ template <class Rule, class T>
   Rule rule;
   rule.tau = static_cast<double>(start);
   while (!rule.improve(complete ? buffer : row, complete ? count : n, static_cast<double>(maximum))) {
+    // Leaving out what fell below the bound costs as much as a round of the iteration.
+    if (rule.members > static_cast<double>(complete ? count : n) / 2) continue;
     const T bound = rounded_down(static_cast<T>(static_cast<double>(maximum) + rule.tau / Rule::kScale));
     const LaneList<T> list = collect(complete ? buffer : row, complete ? count : n, bound, buffer);
     count = list.count;
