@@ -115,12 +115,12 @@ TEST(SparseMaskAttentionGradientTest, OnlyNeededGradients) {
   const Inputs in = random_inputs({1, 2, 2, 6, 7, 4, 4}, at::kFloat);
   const at::Tensor grad = torch::ones_like(in.query);
   const AttentionCall call{in.query, in.key, in.value, std::nullopt, Normalizer::sparsemax, std::nullopt, {}};
-  const auto all = call_attention_backward(grad, call, {true, true, true, false});
+  const auto all = call_attention_backward(grad, call, {}, {true, true, true, false});
   const std::vector<at::Tensor> full = {std::get<0>(all), std::get<1>(all), std::get<2>(all)};
   for (size_t wanted = 0; wanted < 3; ++wanted) {
     NeededGradients needed{};
     needed[wanted] = true;
-    const auto some = call_attention_backward(grad, call, needed);
+    const auto some = call_attention_backward(grad, call, {}, needed);
     const std::vector<at::Tensor> single = {std::get<0>(some), std::get<1>(some), std::get<2>(some)};
     for (size_t i = 0; i < 3; ++i) {
       EXPECT_EQ(single[i].defined(), i == wanted);

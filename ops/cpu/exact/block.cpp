@@ -1,5 +1,5 @@
-// See block.h. Passes go from the last visible keys to the first: the seed lies at the end, where causal
-// queries and trained models look most, and lists of keys stay sorted by joining at the front.
+// See block.h. The keys seen so far are always one stretch, so lists of keys stay sorted by joining at both
+// ends.
 #include "ops/cpu/exact/block.h"
 
 #include <algorithm>
@@ -174,23 +174,45 @@ bool BlockStages::refine(const HeadOperands& head) {
   return functions_.refine(head.keys, rows_, pass_, from, row_, to, capacity_);
 }
 
-bool BlockStages::passes(const HeadOperands& head) {
-  int64_t seen = std::min(last_block_ - first_block_, kSeedBlocks);
-  pass_.first = last_block_ - seen;
-  pass_.count = seen;
-  int64_t marked = 0;
+// The seed lies where the block's own diagonal meets the keys: there causal queries see most, and there the
+// keys of local models matter most.
+void BlockStages::place_seed(const BlockPlace& place) {
+  const int64_t blocks = std::min(last_block_ - first_block_, kSeedBlocks);
+  const int64_t diagonal = place.queries.end + problem_.keys - problem_.queries;
+  const int64_t end =
+      std::clamp(blocks_of(std::max<int64_t>(diagonal, 0)), first_block_ + blocks, last_block_);
+  pass_.first = end - blocks;
+  pass_.count = pass_.left = blocks;
+  pass_.gap = 0;
+}
+
+bool BlockStages::seed(const HeadOperands& head, int64_t& marked) {
   for (int64_t first = 0; first < rows_.rows; first += kSeedRows) {
     const int64_t end = std::min(first + kSeedRows, rows_.rows);
     functions_.seed(head.codes, rows_, pass_, first, end);
     marked += functions_.count(rows_, pass_, first, end);
     if (is_wide(marked)) return false;
   }
-  if (!refine(head)) return false;
-  while (pass_.first > first_block_) {
-    const int64_t count = std::min({kGrowth * seen, kPassBlocks, pass_.first - first_block_});
-    pass_.first -= count;
-    pass_.count = count;
-    seen += count;
+  return refine(head);
+}
+
+// Passes grow around the seed, to both sides.
+bool BlockStages::passes(const BlockPlace& place, const HeadOperands& head) {
+  place_seed(place);
+  Range seen{pass_.first, pass_.first + pass_.count};
+  int64_t marked = 0;
+  if (!seed(head, marked)) return false;
+  while (seen.begin > first_block_ || seen.end < last_block_) {
+    const int64_t count = std::min(kGrowth * (seen.end - seen.begin), kPassBlocks);
+    const int64_t before = seen.begin - first_block_;
+    const int64_t behind = last_block_ - seen.end;
+    const int64_t left = std::min(before, std::max(count / 2, count - behind));
+    const int64_t right = std::min(behind, count - left);
+    pass_.first = seen.begin - left;
+    pass_.left = left;
+    pass_.gap = seen.end - seen.begin;
+    pass_.count = left + right;
+    seen = {seen.begin - left, seen.end + right};
     functions_.filter(head.codes, rows_, pass_);
     marked += functions_.count(rows_, pass_, 0, rows_.rows);
     if (is_wide(marked) || !refine(head)) return false;
@@ -203,7 +225,7 @@ bool BlockStages::run(const BlockPlace& place, const HeadOperands& head, int64_t
                       BlockSupport* support) {
   counters_ = {};
   if (!begin(place, head)) return false;
-  if (first_block_ < last_block_ && !passes(head)) return false;
+  if (first_block_ < last_block_ && !passes(place, head)) return false;
   const BlockOutput to{output->at(place.batch, place.head, place.queries.begin),
                        output->row,
                        problem_.value_width,

@@ -96,7 +96,9 @@ class BlockStages {
   void find_visible(const BlockPlace& place);
   bool is_wide(int64_t marked) const;
   bool refine(const HeadOperands& head);
-  bool passes(const HeadOperands& head);
+  void place_seed(const BlockPlace& place);
+  bool seed(const HeadOperands& head, int64_t& marked);
+  bool passes(const BlockPlace& place, const HeadOperands& head);
   Candidates& list(int64_t i) { return lists_[static_cast<size_t>(i)]; }
 
   const AttentionProblem<float>& problem_;

@@ -150,13 +150,17 @@ inline float score_error(const exact::QueryRows& rows, int64_t i, const exact::K
   return rows.norm[i] * keys.error[block] + rows.error[i] * keys.norm[block];
 }
 
+inline int64_t pass_block(const exact::Pass& pass, int64_t b) {
+  return pass.first + b + (b < pass.left ? 0 : pass.gap);
+}
+
 // What a sum of codes must exceed for a score above the bound. Rounded down by more than the rounding of this
 // computation: 2e-6 of the number, and 1 for what cancels in bound - error.
 inline void set_limits(const exact::KeyCodes& keys, const exact::QueryRows& rows, const exact::Pass& pass) {
   for (int64_t i = 0; i < rows.rows; ++i) {
     int32_t* limits = pass.limits + i * exact::kPassBlocks;
     for (int64_t b = 0; b < pass.count; ++b) {
-      const int64_t block = pass.first + b;
+      const int64_t block = pass_block(pass, b);
       float limit = rows.bound[i] - score_error(rows, i, keys, block);
       if (kIntegerProducts) {
         limit *= rows.inverse[i] * keys.inverse[block];
@@ -171,20 +175,19 @@ inline void set_limits(const exact::KeyCodes& keys, const exact::QueryRows& rows
   }
 }
 
-// Clears the bits of keys that a query may not see. Blocks that it sees whole are skipped.
-inline void hide_keys(const exact::QueryRows& rows, const exact::Pass& pass) {
-  for (int64_t i = 0; i < rows.rows; ++i) {
-    uint64_t* words = pass.words + i * exact::kPassBlocks;
-    int64_t whole_begin = (rows.begin[i] + exact::kBlockKeys - 1) / exact::kBlockKeys - pass.first;
-    int64_t whole_end = rows.end[i] / exact::kBlockKeys - pass.first;
-    if (rows.listed != nullptr || whole_begin >= whole_end) whole_begin = whole_end = pass.count;
-    for (int64_t b = 0; b < pass.count; ++b) {
-      if (b >= whole_begin && b < whole_end) {
-        b = whole_end - 1;
-        continue;
-      }
-      words[b] &= visible_keys(rows, i, pass.first + b);
+// Clears the bits of keys that a query may not see, in the words of blocks first .. first + count - 1. Blocks
+// that it sees whole are skipped.
+inline void hide_keys(const exact::QueryRows& rows, int64_t i, uint64_t* words, int64_t first,
+                      int64_t count) {
+  int64_t whole_begin = (rows.begin[i] + exact::kBlockKeys - 1) / exact::kBlockKeys - first;
+  int64_t whole_end = rows.end[i] / exact::kBlockKeys - first;
+  if (rows.listed != nullptr || whole_begin >= whole_end) whole_begin = whole_end = count;
+  for (int64_t b = 0; b < count; ++b) {
+    if (b >= whole_begin && b < whole_end) {
+      b = whole_end - 1;
+      continue;
     }
+    words[b] &= visible_keys(rows, i, first + b);
   }
 }
 
@@ -210,7 +213,7 @@ inline bool tile_sees(const TileRange& range, int64_t block) {
 
 inline void filter_tile(const exact::KeyCodes& keys, const exact::QueryRows& rows, const exact::Pass& pass,
                         int64_t first_row, int64_t b) {
-  const uint32_t* codes = keys.codes + (pass.first + b) * keys.steps * exact::kBlockKeys;
+  const uint32_t* codes = keys.codes + pass_block(pass, b) * keys.steps * exact::kBlockKeys;
   const int32_t* limits = pass.limits + first_row * exact::kPassBlocks + b;
   uint64_t* words = pass.words + first_row * exact::kPassBlocks + b;
 #pragma GCC unroll 1
@@ -237,10 +240,14 @@ inline void filter(const exact::KeyCodes& keys, const exact::QueryRows& rows, co
   for (int64_t i = 0; i < rows.rows; i += kFilterRows) ranges[i / kFilterRows] = tile_range(rows, i);
   for (int64_t b = 0; b < pass.count; ++b) {
     for (int64_t i = 0; i < rows.rows; i += kFilterRows) {
-      if (tile_sees(ranges[i / kFilterRows], pass.first + b)) filter_tile(keys, rows, pass, i, b);
+      if (tile_sees(ranges[i / kFilterRows], pass_block(pass, b))) filter_tile(keys, rows, pass, i, b);
     }
   }
-  hide_keys(rows, pass);
+  for (int64_t i = 0; i < rows.rows; ++i) {
+    uint64_t* words = pass.words + i * exact::kPassBlocks;
+    hide_keys(rows, i, words, pass.first, pass.left);
+    hide_keys(rows, i, words + pass.left, pass.first + pass.left + pass.gap, pass.count - pass.left);
+  }
 }
 
 inline int64_t count_marked(const exact::QueryRows& rows, const exact::Pass& pass, int64_t first,

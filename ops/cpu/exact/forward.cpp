@@ -42,6 +42,8 @@ using exact::kBlockKeys;
 
 // Below this many keys the dense path has less to save than the stages cost.
 constexpr int64_t kFewestKeys = 128;
+// 255 * 127 * width and its offset stay far inside int32.
+constexpr int64_t kWidest = 16384;
 
 // Everything that the blocks of a call share.
 class ExactForward {
@@ -229,8 +231,8 @@ class ExactForward {
 
 bool exact_applies(const AttentionCall& call) {
   return call.normalizer != Normalizer::softmax && !call.bias && call.query.scalar_type() != at::kDouble &&
-         call.keys() >= kFewestKeys && call.keys() < INT32_MAX && call.query.numel() > 0 &&
-         call.value_width() > 0;
+         call.width() <= kWidest && call.keys() >= kFewestKeys && call.keys() < INT32_MAX &&
+         call.query.numel() > 0 && call.value_width() > 0;
 }
 
 at::Tensor float_rows(const at::Tensor& tensor) {

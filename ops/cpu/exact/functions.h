@@ -61,10 +61,13 @@ struct QueryRows {
   float* tau;      // threshold relative to the maximum, of score - maximum or half of it (entmax15)
 };
 
-// Blocks first .. first + count - 1 of the keys, and a word per row and block: the keys that may matter.
+// Blocks of keys on both sides of those seen before, and a word per row and block: the keys that may matter.
+// The first `left` of `count` blocks begin at `first`; the others follow behind a gap of `gap` blocks.
 struct Pass {
   int64_t first;
   int64_t count;
+  int64_t left;
+  int64_t gap;
   uint64_t* words;  // [96][kPassBlocks]
   int32_t* marked;  // [96] bits in a row's words, set by count()
   int32_t* limits;  // [96][kPassBlocks] scratch: thresholds of the low-precision scores

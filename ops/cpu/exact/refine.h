@@ -60,19 +60,37 @@ inline int64_t collect_keys(const uint64_t* words, int64_t count, int64_t first_
   return found;
 }
 
-// The scores of what the pass marked go in front of a row's list, whose keys are larger (passes go from the
-// last keys to the first). Returns their number.
+// A list of keys with their scores under construction, with room for a vector behind its last entry.
+struct List {
+  int32_t* keys;
+  float* scores;
+};
+
+// Scores of the keys of `words` at the end of a list of `size` entries. Returns its new size.
+inline int64_t append_marked(exact::Rows keys, const exact::QueryRows& rows, int64_t i, const uint64_t* words,
+                             int64_t count, int64_t first_block, const List& list, int64_t size) {
+  const int64_t found = collect_keys(words, count, first_block, list.keys + size);
+  gathered_products(rows.queries + i * rows.width, keys, list.keys + size, found, rows.width,
+                    list.scores + size);
+  return size + found;
+}
+
+// What the pass marked joins a row's list, on the sides where its blocks lie. Returns the size of the new
+// list.
 inline int64_t join_list(exact::Rows keys, const exact::QueryRows& rows, const exact::Pass& pass, int64_t i,
-                         const exact::Candidates& from, int32_t* list_keys, float* list_scores) {
-  const int64_t found = collect_keys(pass.words + i * exact::kPassBlocks, pass.count, pass.first, list_keys);
-  gathered_products(rows.queries + i * rows.width, keys, list_keys, found, rows.width, list_scores);
+                         const exact::Candidates& from, const List& list) {
+  const uint64_t* words = pass.words + i * exact::kPassBlocks;
+  int64_t size = append_marked(keys, rows, i, words, pass.left, pass.first, list, 0);
   const int64_t begin = from.offsets[i];
   const int64_t old = from.offsets[i + 1] - begin;
   for (int64_t j = 0; j < old; j += kLanes) {
-    store(list_keys + found + j, load(from.keys + begin + j));
-    store(list_scores + found + j, load(from.scores + begin + j));
+    store(list.keys + size + j, load(from.keys + begin + j));
+    store(list.scores + size + j, load(from.scores + begin + j));
   }
-  return found + old;
+  size += old;
+  if (pass.left == pass.count) return size;
+  return append_marked(keys, rows, i, words + pass.left, pass.count - pass.left,
+                       pass.first + pass.left + pass.gap, list, size);
 }
 
 // What is above the row's bound goes to the end of `to`; false if there is no room.
@@ -97,7 +115,7 @@ template <exact::Rule rule>
 inline bool refine_long_row(exact::Rows keys, const exact::QueryRows& rows, const exact::Pass& pass,
                             int64_t i, const exact::Candidates& from, const exact::RowScratch& scratch,
                             const exact::Candidates& to, int64_t capacity) {
-  const int64_t count = join_list(keys, rows, pass, i, from, scratch.keys, scratch.scores);
+  const int64_t count = join_list(keys, rows, pass, i, from, {scratch.keys, scratch.scores});
   if (count > 0) {
     const Threshold threshold = long_list_threshold<rule>(scratch.scores, count);
     rows.maximum[i] = threshold.maximum;
@@ -169,7 +187,7 @@ inline bool refine_group(exact::Rows keys, const exact::QueryRows& rows, const e
   const int64_t count = rows.rows - first_row < kGroupRows ? rows.rows - first_row : kGroupRows;
   for (int64_t r = 0; r < kGroupRows; ++r) {
     lists.count[r] =
-        r < count ? join_list(keys, rows, pass, first_row + r, from, lists.keys[r], lists.scores[r]) : 0;
+        r < count ? join_list(keys, rows, pass, first_row + r, from, {lists.keys[r], lists.scores[r]}) : 0;
   }
   if (longest > 0) {
     GroupScores scores;

@@ -1,0 +1,78 @@
+// What attention keeps and needs at 16,384 x 16,384: the process's peak of resident memory during forward and
+// backward, less what it held before, against one fp32 matrix of queries x keys.
+#include <fstream>
+#include <string>
+
+#include <gtest/gtest.h>
+#include <malloc.h>
+
+#include <torch/torch.h>
+
+#include "ops/sparse_mask_attention.h"
+
+namespace giantrabbit::ops {
+namespace {
+
+constexpr int64_t kLength = 16384;
+constexpr int64_t kMatrixBytes = kLength * kLength * 4;
+
+// "VmHWM" or "VmRSS", in bytes.
+int64_t resident(const std::string& name) {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.rfind(name + ":", 0) == 0) return std::stoll(line.substr(name.size() + 1)) * 1024;
+  }
+  return -1;
+}
+
+bool reset_peak() {
+  constexpr const char* kPeakToCurrent = "5";
+  std::ofstream("/proc/self/clear_refs") << kPeakToCurrent << std::flush;
+  return resident("VmHWM") < resident("VmRSS") + (int64_t{4} << 20);
+}
+
+// -1 where the system does not tell, or where a sanitizer keeps freed memory.
+int64_t peak_of_training_step(int64_t heads, int64_t width, double factor, Normalizer normalizer) {
+  torch::manual_seed(11);
+  const auto input = [&](double size) {
+    return torch::randn({1, heads, kLength, width}).mul_(size).requires_grad_();
+  };
+  const at::Tensor query = input(factor);
+  const at::Tensor key = input(1.0);
+  const at::Tensor value = input(1.0);
+  const at::Tensor grad = torch::randn({1, heads, kLength, width});
+#if defined(__SANITIZE_ADDRESS__)
+  return -1;
+#endif
+  malloc_trim(0);
+  if (!reset_peak()) return -1;
+  const int64_t before = resident("VmRSS");
+  const at::Tensor output = sparse_mask_attention(query, key, value, {}, normalizer);
+  output.backward(grad);
+  return resident("VmHWM") - before;
+}
+
+// The result and three gradients are 67 MB; codes 4 MB, five keys a row with weight and index 3 MB and the
+// same again while they are joined, transposed and differentiated: below a tenth of one matrix (107 MB).
+TEST(SparseAttentionMemoryTest, ExactPathKeepsSupportsOnly) {
+  const int64_t peak = peak_of_training_step(4, 64, 1.0, Normalizer::sparsemax);
+  if (peak < 0) GTEST_SKIP() << "this system does not reset the peak of resident memory";
+  RecordProperty("bytes", std::to_string(peak));
+  EXPECT_GT(peak, int64_t{4} * 4 * kLength * 64 * 4) << "the result and the gradients at least";
+  EXPECT_LT(peak, kMatrixBytes / 10);
+}
+
+// Packed operands and sums, a block of 12 queries x all keys: no matrix either.
+TEST(SparseAttentionMemoryTest, DensePathKeepsBlocksOnly) {
+  for (const auto& [normalizer, factor] :
+       std::vector<std::pair<Normalizer, double>>{{Normalizer::softmax, 1.0}, {Normalizer::sparsemax, 0.0}}) {
+    const int64_t peak = peak_of_training_step(1, 16, factor, normalizer);
+    if (peak < 0) GTEST_SKIP() << "this system does not reset the peak of resident memory";
+    RecordProperty(std::string(normalizer_name(normalizer)), std::to_string(peak));
+    EXPECT_GT(peak, int64_t{4} * kLength * 16 * 4);
+    EXPECT_LT(peak, kMatrixBytes / 10);
+  }
+}
+
+}  // namespace
+}  // namespace giantrabbit::ops
