@@ -210,12 +210,12 @@ KernelSupport kernel_support(const AttentionCall& call) {
   at::Tensor weights = torch::zeros({rows, call.keys()}, torch::kDouble);
   if (!saved.empty()) {
     const cpu::exact::QueryBlocks blocks{call.queries()};
-    std::vector<at::Tensor> rows;
+    std::vector<at::Tensor> parts;
     for (int64_t block = 0; block < blocks.count(); ++block) {
       const cpu::Range queries = blocks.range(block);
-      rows.push_back(saved[3].narrow(2, block, 1).expand({-1, -1, queries.end - queries.begin}));
+      parts.push_back(saved[3].narrow(2, block, 1).expand({-1, -1, queries.end - queries.begin}));
     }
-    wide = at::cat(rows, 2).flatten();
+    wide = at::cat(parts, 2).flatten();
     weights = written_out(saved[0], saved[1], saved[2], call.keys());
   }
   result.all_narrow = !wide.any().item<bool>();

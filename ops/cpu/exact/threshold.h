@@ -68,10 +68,10 @@ template <exact::Rule rule>
 inline LaneSums lane_sums(const GroupScores& scores, int64_t count, int64_t v, Vec<float> maximum,
                           Vec<float> tau) {
   constexpr float kFactor = kScoreFactor<rule>;
-  const Vec<float> zero = maximum * kFactor + tau;
   LaneSums sums;
   for (int64_t k = 0; k < count; ++k) {
-    const Vec<float> distance = load(scores.values[k] + v * kLanes) * kFactor - zero;
+    // The difference first: a large maximum would swallow tau.
+    const Vec<float> distance = (load(scores.values[k] + v * kLanes) - maximum) * kFactor - tau;
     const auto member = distance > 0.0f;
     const Vec<float> kept = member ? distance : Vec<float>{};
     sums.sum += kept;
