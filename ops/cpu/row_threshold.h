@@ -89,10 +89,26 @@ template <class T>
   }
 }
 
+// Whether more than half of the first entries of a row are above the bound: a list of the row would be long.
+template <class T>
+inline bool begins_flat(const T* row, int64_t n, T bound) {
+  constexpr int64_t kProbe = kBlock<T>;
+  if (n <= kProbe) return false;
+  int64_t above = 0;
+  for (int64_t i = 0; i < kProbe; i += Lanes<T>::count) {
+    above += __builtin_popcountll(bits_not_within<T>(load(row + i), broadcast(bound)));
+  }
+  return above > kProbe / 2;
+}
+
 // A list in `buffer`, which may be the row. With more than kCandidates entries it is not complete.
 template <class T>
 [[gnu::always_inline]] inline LaneList<T> collect(const T* row, int64_t n, T bound, T* buffer) {
   LaneList<T> list{buffer};
+  if (begins_flat(row, n, bound)) {
+    list.count = kCandidates + 1;
+    return list;
+  }
   append_above(row, n, broadcast(bound), list);
   list.finish();
   return list;
