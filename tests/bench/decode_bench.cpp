@@ -1,0 +1,137 @@
+// Time of one query per head over a key/value cache: our sparsemax and entmax-1.5 against our own dense
+// softmax loop and against LibTorch's scaled_dot_product_attention (fp32). In, options: --rounds N, --only
+// TEXT,
+// --threads N; out, a table of ratios, of the bytes read and of the rate at which they came, beside the rate
+// of the softmax loop, which reads everything once. Every problem is compared with the reference in double
+// before it is timed; a mismatch ends the program with exit code 1.
+#include <cstdlib>
+#include <string>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include <ATen/Parallel.h>
+#include <torch/torch.h>
+
+#include "ops/cached_attention.h"
+#include "ops/reference/sparse_mask_attention.h"
+#include "tests/bench/interleaved.h"
+
+namespace giantrabbit::ops {
+namespace {
+
+struct Options {
+  int rounds = 20;
+  int threads = 1;
+  std::string only;
+};
+
+struct Problem {
+  std::string name;
+  at::Tensor query, key, value;
+  KeyValueCache skippable, plain;
+  double scale;
+};
+
+// Keys 64 apart wander around the same place (correlated) or are independent of one another.
+at::Tensor make_keys(int64_t heads, int64_t keys, int64_t width, bool correlated) {
+  const at::Tensor noise = torch::randn({1, heads, keys, width});
+  if (!correlated) return noise;
+  const at::Tensor topics = torch::randn({1, heads, (keys + 63) / 64, width});
+  return topics.repeat_interleave(64, 2).narrow(2, 0, keys) + 0.3 * noise;
+}
+
+Problem make_problem(int64_t width, int64_t keys, double spread, bool correlated) {
+  constexpr int64_t kHeads = 4;
+  torch::manual_seed(7);
+  const std::string name =
+      fmt::format("d {} n {:>5} spread {}{}", width, keys, spread, correlated ? " topics" : "");
+  Problem problem{name,
+                  torch::randn({1, kHeads, 1, width}),
+                  make_keys(kHeads, keys, width, correlated),
+                  torch::randn({1, kHeads, keys, width}),
+                  KeyValueCache({1, kHeads, width, width}),
+                  KeyValueCache({1, kHeads, width, width}, /*skippable=*/false),
+                  spread / std::sqrt(static_cast<double>(width))};
+  problem.skippable.append(problem.key, problem.value);
+  problem.plain.append(problem.key, problem.value);
+  return problem;
+}
+
+bool validate(const Problem& problem, Normalizer normalizer) {
+  const auto wide = [](const at::Tensor& tensor) { return tensor.to(torch::kDouble); };
+  const at::Tensor expected = reference::sparse_mask_attention(
+      wide(problem.query), wide(problem.key), wide(problem.value), {}, normalizer, problem.scale);
+  const at::Tensor result = cached_attention(problem.query, problem.skippable, normalizer, problem.scale);
+  const double worst = (result - expected).abs().max().item<double>();
+  if (worst < 2e-5) return true;
+  fmt::print(stderr, "decode_bench: {} with {} differs from the reference by {}\n", problem.name,
+             normalizer_name(normalizer), worst);
+  return false;
+}
+
+double gigabytes_per_second(int64_t bytes, double seconds) {
+  return static_cast<double>(bytes) / seconds * 1e-9;
+}
+
+bool run(const Problem& problem, const Options& options) {
+  const auto softmax = [&] {
+    cached_attention(problem.query, problem.plain, Normalizer::softmax, problem.scale);
+  };
+  const auto fused = [&] {
+    at::scaled_dot_product_attention(problem.query, problem.key, problem.value, {}, 0.0, false,
+                                     problem.scale);
+  };
+  const bench::Plan plan{options.rounds, 0.002};
+  if (!validate(problem, Normalizer::softmax)) return false;
+  CachedAttentionCounters dense;
+  cached_attention(problem.query, problem.plain, Normalizer::softmax, problem.scale, {}, &dense);
+  for (const auto normalizer : {Normalizer::sparsemax, Normalizer::entmax15}) {
+    const std::string label = fmt::format("{} {}", problem.name, normalizer_name(normalizer));
+    if (label.find(options.only) == std::string::npos) continue;
+    if (!validate(problem, normalizer)) return false;
+    const auto ours = [&] { cached_attention(problem.query, problem.skippable, normalizer, problem.scale); };
+    CachedAttentionCounters counters;
+    cached_attention(problem.query, problem.skippable, normalizer, problem.scale, {}, &counters);
+    const bench::Comparison against_softmax = bench::compare(ours, softmax, plan);
+    const double rate = gigabytes_per_second(counters.bytes_read, against_softmax.wall.a.minimum);
+    const double dense_rate = gigabytes_per_second(dense.bytes_read, against_softmax.wall.b.minimum);
+    bench::print_comparison(
+        label, against_softmax,
+        fmt::format("{:6.3f} of the bytes, {:5.1f} GB/s ({:.2f} of softmax's); support {}, fp32 {}, skipped "
+                    "pages {}, dense rows {}",
+                    static_cast<double>(counters.bytes_read) / static_cast<double>(dense.bytes_read), rate,
+                    rate / dense_rate, counters.support, counters.keys_scored, counters.pages_skipped,
+                    counters.dense_rows));
+    bench::print_comparison("    against LibTorch's fused attention", bench::compare(ours, fused, plan));
+  }
+  return true;
+}
+
+}  // namespace
+}  // namespace giantrabbit::ops
+
+int main(int argc, char** argv) {
+  giantrabbit::ops::Options options;
+  for (int i = 1; i + 1 < argc; i += 2) {
+    const std::string option = argv[i];
+    if (option == "--rounds") options.rounds = std::atoi(argv[i + 1]);
+    if (option == "--threads") options.threads = std::atoi(argv[i + 1]);
+    if (option == "--only") options.only = argv[i + 1];
+  }
+  at::set_num_threads(options.threads);
+  const torch::NoGradGuard no_grad;
+  giantrabbit::bench::print_heading("ours", "other", "reading");
+  for (const int64_t width : {64, 32}) {
+    for (const int64_t keys : {1024, 4096, 16384, 65536}) {
+      for (const double spread : {1.0, 0.1, 0.3, 3.0}) {
+        for (const bool correlated : {false, true}) {
+          if (correlated && spread != 1.0) continue;
+          const auto problem = giantrabbit::ops::make_problem(width, keys, spread, correlated);
+          if (!giantrabbit::ops::run(problem, options)) return 1;
+        }
+      }
+    }
+  }
+  return 0;
+}
