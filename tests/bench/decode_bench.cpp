@@ -4,6 +4,7 @@
 // --threads N; out, a table of ratios, of the bytes read and of the rate at which they came, beside the rate
 // of the softmax loop, which reads everything once. Every problem is compared with the reference in double
 // before it is timed; a mismatch ends the program with exit code 1.
+#include <algorithm>
 #include <cstdlib>
 #include <string>
 #include <vector>
@@ -41,12 +42,26 @@ at::Tensor make_keys(int64_t heads, int64_t keys, int64_t width, bool correlated
   return topics.repeat_interleave(64, 2).narrow(2, 0, keys) + 0.3 * noise;
 }
 
+std::string name_of(int64_t width, int64_t keys, double spread, bool correlated) {
+  return fmt::format("d {} n {:>5} spread {}{}", width, keys, spread, correlated ? " topics" : "");
+}
+
+std::string label_of(const std::string& problem, Normalizer normalizer) {
+  return fmt::format("{} {}", problem, normalizer_name(normalizer));
+}
+
+constexpr Normalizer kTimed[] = {Normalizer::sparsemax, Normalizer::entmax15};
+
+bool wanted(const std::string& problem, const Options& options) {
+  return std::ranges::any_of(kTimed, [&](Normalizer normalizer) {
+    return label_of(problem, normalizer).find(options.only) != std::string::npos;
+  });
+}
+
 Problem make_problem(int64_t width, int64_t keys, double spread, bool correlated) {
   constexpr int64_t kHeads = 4;
   torch::manual_seed(7);
-  const std::string name =
-      fmt::format("d {} n {:>5} spread {}{}", width, keys, spread, correlated ? " topics" : "");
-  Problem problem{name,
+  Problem problem{name_of(width, keys, spread, correlated),
                   torch::randn({1, kHeads, 1, width}),
                   make_keys(kHeads, keys, width, correlated),
                   torch::randn({1, kHeads, keys, width}),
@@ -86,8 +101,8 @@ bool run(const Problem& problem, const Options& options) {
   if (!validate(problem, Normalizer::softmax)) return false;
   CachedAttentionCounters dense;
   cached_attention(problem.query, problem.plain, Normalizer::softmax, problem.scale, {}, &dense);
-  for (const auto normalizer : {Normalizer::sparsemax, Normalizer::entmax15}) {
-    const std::string label = fmt::format("{} {}", problem.name, normalizer_name(normalizer));
+  for (const Normalizer normalizer : kTimed) {
+    const std::string label = label_of(problem.name, normalizer);
     if (label.find(options.only) == std::string::npos) continue;
     if (!validate(problem, normalizer)) return false;
     const auto ours = [&] { cached_attention(problem.query, problem.skippable, normalizer, problem.scale); };
@@ -127,6 +142,10 @@ int main(int argc, char** argv) {
       for (const double spread : {1.0, 0.1, 0.3, 3.0}) {
         for (const bool correlated : {false, true}) {
           if (correlated && spread != 1.0) continue;
+          if (!giantrabbit::ops::wanted(giantrabbit::ops::name_of(width, keys, spread, correlated),
+                                        options)) {
+            continue;
+          }
           const auto problem = giantrabbit::ops::make_problem(width, keys, spread, correlated);
           if (!giantrabbit::ops::run(problem, options)) return 1;
         }

@@ -1,0 +1,252 @@
+// The stages of filtered_row.h. See Note [Attention by certificate].
+//
+// Note [Attention by certificate]. The threshold tau of sparsemax solves sum_j max(z_j - tau, 0) = 1, that of
+// entmax-1.5 likewise with halved scores and squares. The left side grows with every key and every score, so
+// the threshold of some keys, with lower bounds for scores, is at most tau; a key whose upper bound is at
+// most that has weight exactly 0. One pass over the codes gives both bounds for every key. The largest lower
+// bounds in 64 lanes are scores of 64 different keys, and their threshold already excludes nearly all others;
+// the rest is scored in fp32 and thresholded exactly. A page whose ball of keys has an upper bound at most a
+// threshold found before is not read.
+//
+// Determinism: which pages are skipped depends on the query, and a key is a candidate iff its page was not
+// skipped and its upper bound exceeds the threshold of all lanes. Thresholds on the way only decide what is
+// kept in memory and are smaller, so the candidates do not depend on the cuts between threads.
+#include "ops/cpu/filtered_row.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "ops/cpu/row_normalizer.h"
+
+namespace giantrabbit::ops::cpu {
+namespace {
+
+constexpr int64_t kManyCandidates = 48;  // worth a second, sharper threshold
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
+// A lower bound of the threshold of a row that holds these scores among others, less `slacks` times what
+// rounding may have added.
+float threshold_below(Normalizer normalizer, const float* scores, int64_t count, float slacks,
+                      float* scratch) {
+  const float maximum = *std::max_element(scores, scores + count);
+  std::copy_n(scores, count, scratch);
+  normalize_row(normalizer, scratch, count);
+  // The largest weight is (maximum - tau), or the square of half of it.
+  const float weight = *std::max_element(scratch, scratch + count);
+  const float distance = normalizer == Normalizer::sparsemax ? weight : 2.0F * std::sqrt(weight);
+  return maximum - distance - slacks * 1e-6F * (1.0F + std::abs(maximum));
+}
+
+}  // namespace
+
+float FilteredRow::lane_threshold(const Lanes& lanes, float slacks) const {
+  Lanes scratch;
+  return threshold_below(call_.normalizer, lanes.data(), kPageKeys, slacks, scratch.data());
+}
+
+bool FilteredRow::prepare() {
+  if (end_page_ - first_page_ < kFewestPages || !head_.finite_keys) return false;
+  const int64_t stride = head_.keys.stride;
+  buffers_.query_codes.resize(static_cast<size_t>(stride));
+  int32_t code_sum = 0;
+  float error = 0;
+  float norm = 0;
+  const float code_scale =
+      call_.functions.encode_query(row_.query, stride, buffers_.query_codes.data(), &code_sum, &error, &norm);
+  const float scale = std::abs(call_.scale);
+  const auto width = static_cast<float>(stride);
+  const float largest_score = scale * (norm + error) * (head_.largest + 1e-20F) * std::sqrt(width);
+  if (!(largest_score < 1e30F) || !(norm + error < 1e30F) || !(head_.largest < 1e30F)) return false;
+  const float rounding = (width + 32.0F) * 0x1p-24F;
+  const float up = 1.0F + 1e-5F;  // rounding of these products
+  code_ = {buffers_.query_codes.data(),
+           128 * code_sum,
+           call_.scale * code_scale,
+           scale * norm * (1.0F + rounding) * up,
+           scale * (norm * rounding + error) * up,
+           scale * norm * (1.0F + 2.0F * rounding) * up};
+  score_edges();
+  if (first_page_ / kPageKeys < std::min(end_page_ / kPageKeys, head_.coded_groups)) seed_and_skip();
+  return true;
+}
+
+// Keys in pages that are not full, or not visible as a whole.
+void FilteredRow::score_edges() {
+  lanes_.fill(-kInfinity);
+  const int64_t front = first_page_ * kPageKeys - row_.begin;
+  const int64_t back = row_.end - end_page_ * kPageKeys;
+  edge_keys_ = front + back;
+  buffers_.reserve(edge_keys_);
+  float* scores = buffers_.bounds.data();
+  call_.functions.score_rows(row_.query, head_.keys, row_.begin, front, call_.scale, scores);
+  call_.functions.score_rows(row_.query, head_.keys, end_page_ * kPageKeys, back, call_.scale,
+                             scores + front);
+  for (int64_t i = 0; i < edge_keys_; ++i) {
+    const int64_t key = i < front ? row_.begin + i : end_page_ * kPageKeys + i - front;
+    buffers_.keys[static_cast<size_t>(i)] = key;
+    float& lane = lanes_[static_cast<size_t>(key % kPageKeys)];
+    lane = std::max(lane, scores[i]);
+  }
+  scored_ = edge_keys_;
+}
+
+// Reads the page with the highest ball of every group and the pages outside of groups; the threshold of those
+// decides which others are left to read.
+void FilteredRow::seed_and_skip() {
+  const int64_t stride = head_.keys.stride;
+  const int64_t first_group = (first_page_ + kPageKeys - 1) / kPageKeys;
+  const int64_t end_group = std::min(end_page_ / kPageKeys, head_.coded_groups);
+  std::vector<int32_t>& list = buffers_.survivors;
+  std::vector<float>& bounds = buffers_.ball_bounds;
+  list.clear();
+  bounds.resize(static_cast<size_t>(std::max<int64_t>(0, end_group - first_group) * kPageKeys));
+  const auto outside = [&](int64_t begin, int64_t end) {
+    for (int64_t page = begin; page < end; ++page) list.push_back(static_cast<int32_t>(page));
+  };
+  outside(first_page_, std::min(first_group * kPageKeys, end_page_));
+  for (int64_t group = first_group; group < end_group; ++group) {
+    float* of = bounds.data() + (group - first_group) * kPageKeys;
+    call_.functions.ball_bounds(code_, head_.centre_codes + group * kPageKeys * stride,
+                                head_.centre_pages[group], stride, head_.radii + group * kPageKeys, of);
+    list.push_back(static_cast<int32_t>(group * kPageKeys + (std::max_element(of, of + kPageKeys) - of)));
+  }
+  if (end_group >= first_group) outside(end_group * kPageKeys, end_page_);
+  KeptPages& seeds = buffers_.seeds;
+  seeds.prepare(std::ssize(list), -kInfinity);
+  call_.functions.filter_pages(code_, head_.codes, head_.pages, stride, list.data(), 0, std::ssize(list),
+                               &seeds.result);
+  for (size_t lane = 0; lane < lanes_.size(); ++lane)
+    lanes_[lane] = std::max(lanes_[lane], seeds.lanes[lane]);
+  const float threshold = lane_threshold(lanes_, 2.0F);
+  std::vector<int32_t> read = std::move(list);
+  list.clear();
+  auto next = read.begin();
+  for (int64_t page = first_group * kPageKeys; page < end_group * kPageKeys; ++page) {
+    while (next != read.end() && *next < page) ++next;
+    if (next != read.end() && *next == page) continue;
+    const bool may_hold_support = bounds[static_cast<size_t>(page - first_group * kPageKeys)] > threshold;
+    if (may_hold_support) list.push_back(static_cast<int32_t>(page));
+  }
+  skipped_ = end_page_ - first_page_ - std::ssize(read) - std::ssize(list);
+  listed_ = true;
+}
+
+void FilteredRow::start_ranges(int64_t ranges, int64_t pages) {
+  ranges_ = ranges;
+  if (std::ssize(buffers_.ranges) < ranges) buffers_.ranges.resize(static_cast<size_t>(ranges));
+  const float threshold = listed_ ? lane_threshold(lanes_, 2.0F) : -kInfinity;
+  for (int64_t i = 0; i < ranges; ++i) buffers_.ranges[static_cast<size_t>(i)].prepare(pages, threshold);
+}
+
+void FilteredRow::filter(int64_t range, int64_t begin, int64_t count) {
+  KeptPages& kept = buffers_.ranges[static_cast<size_t>(range)];
+  const int32_t* list = listed_ ? buffers_.survivors.data() + begin : nullptr;
+  call_.functions.filter_pages(code_, head_.codes, head_.pages, head_.keys.stride, list,
+                               listed_ ? 0 : first_page_ + begin, count, &kept.result);
+  kept.result.threshold = std::max(kept.result.threshold, lane_threshold(kept.lanes, 2.0F));
+}
+
+bool FilteredRow::collect_candidates(const Lanes& lanes) {
+  const float threshold = lane_threshold(lanes, 1.0F);
+  const int64_t limit = (row_.end - row_.begin) / 4;
+  buffers_.reserve(edge_keys_ + limit);
+  int64_t* keys = buffers_.keys.data();
+  float* bounds = buffers_.bounds.data();
+  found_ = 0;
+  for (int64_t i = 0; i < edge_keys_; ++i) {
+    if (!(bounds[i] > threshold)) continue;
+    keys[found_] = keys[i];
+    bounds[found_++] = bounds[i];
+  }
+  edge_keys_ = found_;
+  const auto collect = [&](const KeptPages& kept) {
+    const int64_t room = edge_keys_ + limit - found_;
+    const int64_t more =
+        call_.functions.candidates(kept.result, threshold, room, keys + found_, bounds + found_);
+    found_ += more;
+    return more <= room;
+  };
+  if (listed_ && !collect(buffers_.seeds)) return false;
+  for (int64_t i = 0; i < ranges_; ++i) {
+    if (!collect(buffers_.ranges[static_cast<size_t>(i)])) return false;
+  }
+  return true;
+}
+
+// The threshold of the candidates' own lower bounds instead of 64 lanes'.
+void FilteredRow::sharpen() {
+  int64_t* keys = buffers_.keys.data();
+  float* bounds = buffers_.bounds.data();
+  float* lower = buffers_.scores.data();
+  for (int64_t i = 0; i < found_; ++i) {
+    lower[i] = bounds[i] - (i < edge_keys_ ? 0.0F : 2.0F * page_slack(keys[i]));
+  }
+  const float threshold = threshold_below(call_.normalizer, lower, found_, 1.0F, buffers_.weights.data());
+  int64_t kept = 0;
+  int64_t edges = 0;
+  for (int64_t i = 0; i < found_; ++i) {
+    if (!(bounds[i] > threshold)) continue;
+    edges += i < edge_keys_ ? 1 : 0;
+    keys[kept] = keys[i];
+    bounds[kept++] = bounds[i];
+  }
+  found_ = kept;
+  edge_keys_ = edges;
+}
+
+void FilteredRow::write_output() {
+  const float* weights = buffers_.weights.data();
+  int64_t* used = buffers_.used.data();
+  support_ = call_.functions.nonzeros(weights, found_, 0, used);
+  const int64_t* keys = buffers_.keys.data();
+  // Seeds come before the pages between them, and the last keys before all pages.
+  std::sort(used, used + support_, [&](int64_t i, int64_t j) { return keys[i] < keys[j]; });
+  float* used_weights = buffers_.scores.data();
+  for (int64_t i = 0; i < support_; ++i) {
+    used_weights[i] = weights[used[i]];
+    used[i] = keys[used[i]];
+  }
+  std::fill_n(row_.output, head_.values.stride, 0.0F);
+  call_.functions.add_listed(used_weights, head_.values, used, support_, row_.output);
+  if (row_.support == nullptr) return;
+  row_.support->keys.assign(used, used + support_);
+  row_.support->weights.assign(used_weights, used_weights + support_);
+}
+
+bool FilteredRow::finish(CachedAttentionCounters& counters) {
+  Lanes lanes = lanes_;
+  for (int64_t i = 0; i < ranges_; ++i) {
+    const Lanes& of = buffers_.ranges[static_cast<size_t>(i)].lanes;
+    for (size_t lane = 0; lane < lanes.size(); ++lane) lanes[lane] = std::max(lanes[lane], of[lane]);
+  }
+  if (!collect_candidates(lanes)) return false;
+  if (found_ > kManyCandidates) sharpen();
+  const int64_t candidates = found_ - edge_keys_;
+  float* scores = buffers_.scores.data();
+  std::copy_n(buffers_.bounds.data(), edge_keys_, scores);  // those are scores already
+  call_.functions.score_listed(row_.query, head_.keys, buffers_.keys.data() + edge_keys_, candidates,
+                               call_.scale, scores + edge_keys_);
+  scored_ += candidates;
+  std::copy_n(scores, found_, buffers_.weights.data());
+  normalize_row(call_.normalizer, buffers_.weights.data(), found_);
+  write_output();
+  count(counters);
+  return true;
+}
+
+void FilteredRow::count(CachedAttentionCounters& counters) const {
+  const int64_t stride = head_.keys.stride;
+  const int64_t coded = end_page_ - first_page_ - skipped_;
+  const auto balls = static_cast<int64_t>(listed_ ? buffers_.ball_bounds.size() : 0);
+  counters.rows += 1;
+  counters.keys_visible += row_.end - row_.begin;
+  counters.keys_coded += coded * kPageKeys;
+  counters.keys_scored += scored_;
+  counters.pages_skipped += skipped_;
+  counters.support += support_;
+  counters.bytes_read += coded * (kPageKeys * stride + static_cast<int64_t>(sizeof(PageCode))) +
+                         balls * (stride + static_cast<int64_t>(sizeof(float))) +
+                         4 * (scored_ * stride + support_ * head_.values.stride);
+}
+
+}  // namespace giantrabbit::ops::cpu
