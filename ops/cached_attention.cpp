@@ -28,6 +28,17 @@ void check_cached_call(const at::Tensor& query, const KeyValueCache& cache, std:
               "cached_attention: has no gradient; expected a query that needs none, or a NoGradGuard");
 }
 
+// Rows of the kernels: padded and in fp32. The tensor itself where it is like that already.
+at::Tensor padded_query(const at::Tensor& query) {
+  const int64_t width = query.size(3);
+  const int64_t padded = cpu::padded_row(width);
+  const bool usable = query.scalar_type() == at::kFloat && padded == width && query.stride(3) == 1;
+  if (usable) return query;
+  at::Tensor rows = at::zeros({query.size(0), query.size(1), query.size(2), padded}, at::kFloat);
+  rows.narrow(3, 0, width).copy_(query);
+  return rows;
+}
+
 class CachedProblem {
  public:
   CachedProblem(const at::Tensor& query, const KeyValueCache& cache, Normalizer normalizer,
@@ -38,19 +49,19 @@ class CachedProblem {
         heads_(query.size(1)),
         queries_(query.size(2)),
         group_(cache.sizes().heads == 0 ? 0 : heads_ / cache.sizes().heads),
-        padded_(
-            at::zeros({query.size(0), heads_, queries_, cpu::padded_row(cache.sizes().width)}, at::kFloat)),
+        query_(padded_query(query)),
         result_(at::empty({query.size(0), heads_, queries_, cpu::padded_row(cache.sizes().value_width)},
                           at::kFloat)) {
     const auto width = static_cast<double>(std::max<int64_t>(1, cache.sizes().width));
     call_.scale = static_cast<float>(scale.value_or(1.0 / std::sqrt(width)));
-    padded_.narrow(3, 0, cache.sizes().width).copy_(query);
   }
 
   // Fills result and, if wanted, supports per row (b, h, m).
   void run(std::vector<cpu::CachedSupport>* supports, CachedAttentionCounters* counters) const;
   at::Tensor output(at::ScalarType dtype) const {
-    return result_.narrow(3, 0, cache_.sizes().value_width).contiguous().to(dtype);
+    const int64_t width = cache_.sizes().value_width;
+    const at::Tensor rows = result_.size(3) == width ? result_ : result_.narrow(3, 0, width).contiguous();
+    return rows.scalar_type() == dtype ? rows : rows.to(dtype);
   }
 
  private:
@@ -63,7 +74,7 @@ class CachedProblem {
   int64_t heads_;
   int64_t queries_;
   int64_t group_;
-  at::Tensor padded_;
+  at::Tensor query_;
   at::Tensor result_;
 };
 
@@ -72,11 +83,14 @@ void CachedProblem::attend(int64_t unit, std::vector<cpu::CachedSupport>* suppor
   const int64_t key_heads = cache_.sizes().heads;
   const cpu::CachedHead head = cache_.sequence(unit / key_heads).head(unit % key_heads);
   const int64_t first_row = unit * group_ * queries_;  // heads of a group are neighbours
+  const float* query = query_.const_data_ptr<float>() + unit / key_heads * query_.stride(0);
   std::vector<cpu::CachedQuery> rows;
+  rows.reserve(static_cast<size_t>(group_ * queries_));
   for (int64_t i = 0; i < group_ * queries_; ++i) {
     const int64_t end = std::max<int64_t>(0, head.length - queries_ + i % queries_ + 1);
     const int64_t begin = window_ ? std::max<int64_t>(0, end - *window_) : 0;
-    rows.push_back({padded_.const_data_ptr<float>() + (first_row + i) * padded_.size(3), begin, end,
+    const int64_t index = unit % key_heads * group_ + i / queries_;
+    rows.push_back({query + index * query_.stride(1) + i % queries_ * query_.stride(2), begin, end,
                     result_.mutable_data_ptr<float>() + (first_row + i) * result_.size(3),
                     supports == nullptr ? nullptr : &(*supports)[static_cast<size_t>(first_row + i)]});
   }

@@ -12,7 +12,9 @@ namespace giantrabbit::ops::cpu {
 namespace {
 
 constexpr int64_t kPagesPerThread = 64;
-constexpr int64_t kSharedPages = 16;  // codes of so many pages stay in the cache for the next row
+// A pass begins with so many pages; then its threshold is worth computing. The codes of so many stay in the
+// cache for the next row.
+constexpr int64_t kFirstPages = 16;
 
 // All rows read the codes of a few pages before the next pages come; a long cache is cut between threads.
 void filter_rows(std::span<FilteredRow> rows) {
@@ -23,14 +25,15 @@ void filter_rows(std::span<FilteredRow> rows) {
   for (FilteredRow& row : rows) row.start_ranges(ranges, (row.left_to_read() + ranges - 1) / ranges);
   at::parallel_for(0, ranges, 1, [&](int64_t begin, int64_t end) {
     for (int64_t range = begin; range < end; ++range) {
-      int64_t length = rows.size() > 1 ? kSharedPages : kPageKeys / 8;
+      int64_t length = kFirstPages;
       for (int64_t start = 0; start * ranges < longest; start += length) {
-        if (rows.size() == 1 && start > 0) length *= start == length ? 3 : 4;
+        if (rows.size() == 1 && start > 0) length = 3 * start;
         for (FilteredRow& row : rows) {
           const int64_t part = (row.left_to_read() + ranges - 1) / ranges;
           const int64_t first = range * part + start;
-          const int64_t last = std::min({first + length, (range + 1) * part, row.left_to_read()});
-          if (first < last) row.filter(range, first, last - first);
+          const int64_t end_of_range = std::min((range + 1) * part, row.left_to_read());
+          const int64_t last = std::min(first + length, end_of_range);
+          if (first < last) row.filter(range, first, last - first, last < end_of_range);
         }
       }
     }

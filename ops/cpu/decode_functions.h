@@ -68,6 +68,8 @@ struct DecodeFunctions {
   void (*add_listed)(const float* weights, CacheRows values, const int64_t* list, int64_t count, float* sum);
   // In place: exp(score - maximum).
   SoftmaxSums (*exponentials)(float* scores, int64_t count);
+  // Numbers that are not NaN; at least one.
+  float (*largest)(const float* numbers, int64_t count);
   // The positions of the weights that are not 0 (NaN is not), plus `base`; returns how many.
   int64_t (*nonzeros)(const float* weights, int64_t count, int64_t base, int64_t* list);
 

@@ -26,14 +26,14 @@ constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 // A lower bound of the threshold of a row that holds these scores among others, less `slacks` times what
 // rounding may have added.
-float threshold_below(Normalizer normalizer, const float* scores, int64_t count, float slacks,
+float threshold_below(const CachedCall& call, const float* scores, int64_t count, float slacks,
                       float* scratch) {
-  const float maximum = *std::max_element(scores, scores + count);
+  const float maximum = call.functions.largest(scores, count);
   std::copy_n(scores, count, scratch);
-  normalize_row(normalizer, scratch, count);
-  // The largest weight is (maximum - tau), or the square of half of it.
-  const float weight = *std::max_element(scratch, scratch + count);
-  const float distance = normalizer == Normalizer::sparsemax ? weight : 2.0F * std::sqrt(weight);
+  normalize_row(call.normalizer, scratch, count);
+  // The largest weight is maximum - tau, or the square of half of it.
+  const float weight = call.functions.largest(scratch, count);
+  const float distance = call.normalizer == Normalizer::sparsemax ? weight : 2.0F * std::sqrt(weight);
   return maximum - distance - slacks * 1e-6F * (1.0F + std::abs(maximum));
 }
 
@@ -41,7 +41,7 @@ float threshold_below(Normalizer normalizer, const float* scores, int64_t count,
 
 float FilteredRow::lane_threshold(const Lanes& lanes, float slacks) const {
   Lanes scratch;
-  return threshold_below(call_.normalizer, lanes.data(), kPageKeys, slacks, scratch.data());
+  return threshold_below(call_, lanes.data(), kPageKeys, slacks, scratch.data());
 }
 
 bool FilteredRow::prepare() {
@@ -138,12 +138,12 @@ void FilteredRow::start_ranges(int64_t ranges, int64_t pages) {
   for (int64_t i = 0; i < ranges; ++i) buffers_.ranges[static_cast<size_t>(i)].prepare(pages, threshold);
 }
 
-void FilteredRow::filter(int64_t range, int64_t begin, int64_t count) {
+void FilteredRow::filter(int64_t range, int64_t begin, int64_t count, bool more) {
   KeptPages& kept = buffers_.ranges[static_cast<size_t>(range)];
   const int32_t* list = listed_ ? buffers_.survivors.data() + begin : nullptr;
   call_.functions.filter_pages(code_, head_.codes, head_.pages, head_.keys.stride, list,
                                listed_ ? 0 : first_page_ + begin, count, &kept.result);
-  kept.result.threshold = std::max(kept.result.threshold, lane_threshold(kept.lanes, 2.0F));
+  if (more) kept.result.threshold = std::max(kept.result.threshold, lane_threshold(kept.lanes, 2.0F));
 }
 
 bool FilteredRow::collect_candidates(const Lanes& lanes) {
@@ -181,7 +181,7 @@ void FilteredRow::sharpen() {
   for (int64_t i = 0; i < found_; ++i) {
     lower[i] = bounds[i] - (i < edge_keys_ ? 0.0F : 2.0F * page_slack(keys[i]));
   }
-  const float threshold = threshold_below(call_.normalizer, lower, found_, 1.0F, buffers_.weights.data());
+  const float threshold = threshold_below(call_, lower, found_, 1.0F, buffers_.weights.data());
   int64_t kept = 0;
   int64_t edges = 0;
   for (int64_t i = 0; i < found_; ++i) {

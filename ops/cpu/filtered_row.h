@@ -73,7 +73,8 @@ class FilteredRow {
   // The pages left to read are positions 0 .. of a list, or of consecutive pages.
   int64_t left_to_read() const { return listed_ ? std::ssize(buffers_.survivors) : end_page_ - first_page_; }
   void start_ranges(int64_t ranges, int64_t pages);
-  void filter(int64_t range, int64_t begin, int64_t count);
+  // `more`: other pages of the range follow.
+  void filter(int64_t range, int64_t begin, int64_t count, bool more);
   // False if the support is too wide for candidates to be worth it.
   bool finish(CachedAttentionCounters& counters);
 
