@@ -12,9 +12,8 @@ namespace giantrabbit::ops::cpu {
 namespace {
 
 constexpr int64_t kPagesPerThread = 64;
-// A pass begins with so many pages; then its threshold is worth computing. The codes of so many stay in the
-// cache for the next row.
-constexpr int64_t kFirstPages = 16;
+// The codes of so many pages stay in the cache for the next row.
+constexpr int64_t kSharedPages = 16;
 
 // All rows read the codes of a few pages before the next pages come; a long cache is cut between threads.
 void filter_rows(std::span<FilteredRow> rows) {
@@ -25,9 +24,9 @@ void filter_rows(std::span<FilteredRow> rows) {
   for (FilteredRow& row : rows) row.start_ranges(ranges, (row.left_to_read() + ranges - 1) / ranges);
   at::parallel_for(0, ranges, 1, [&](int64_t begin, int64_t end) {
     for (int64_t range = begin; range < end; ++range) {
-      int64_t length = kFirstPages;
+      int64_t length = kSharedPages;
       for (int64_t start = 0; start * ranges < longest; start += length) {
-        if (rows.size() == 1 && start > 0) length = 3 * start;
+        if (rows.size() == 1) length = kSharedPages + 3 * start;  // each threshold for four times as many
         for (FilteredRow& row : rows) {
           const int64_t part = (row.left_to_read() + ranges - 1) / ranges;
           const int64_t first = range * part + start;

@@ -21,7 +21,8 @@
 namespace giantrabbit::ops::cpu {
 namespace {
 
-constexpr int64_t kManyCandidates = 48;  // worth a second, sharper threshold
+constexpr int64_t kManyCandidates = 48;   // worth a second, sharper threshold
+constexpr double kWideShare = 1.0 / 3.0;  // candidates beyond it cost more than scoring every key
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 // A lower bound of the threshold of a row that holds these scores among others, less `slacks` times what
@@ -66,8 +67,14 @@ bool FilteredRow::prepare() {
            scale * (norm * rounding + error) * up,
            scale * norm * (1.0F + 2.0F * rounding) * up};
   score_edges();
-  if (first_page_ / kPageKeys < std::min(end_page_ / kPageKeys, head_.coded_groups)) seed_and_skip();
-  return true;
+  unread_ = first_page_;
+  if (first_page_ / kPageKeys < std::min(end_page_ / kPageKeys, head_.coded_groups)) {
+    seed_and_skip();
+  } else {
+    read_first_pages();
+  }
+  sampled_ = left_to_read() > 0;
+  return !sampled_ || !expects_wide_support();
 }
 
 // Keys in pages that are not full, or not visible as a whole.
@@ -88,6 +95,41 @@ void FilteredRow::score_edges() {
     lane = std::max(lane, scores[i]);
   }
   scored_ = edge_keys_;
+}
+
+void FilteredRow::read_seeds(const int32_t* list, int64_t count) {
+  KeptPages& seeds = buffers_.seeds;
+  seeds.prepare(count, -kInfinity);
+  call_.functions.filter_pages(code_, head_.codes, head_.pages, head_.keys.stride, list, first_page_, count,
+                               &seeds.result);
+  for (size_t lane = 0; lane < lanes_.size(); ++lane)
+    lanes_[lane] = std::max(lanes_[lane], seeds.lanes[lane]);
+}
+
+void FilteredRow::read_first_pages() {
+  const int64_t count = std::min(kFirstPages, end_page_ - first_page_);
+  read_seeds(nullptr, count);
+  unread_ += count;
+}
+
+// Whether the support will hold too many keys for a second look at candidates, judged as if the other keys
+// were like the seeds: n / m copies of m scores have the threshold of the m scores stretched by n / m, or by
+// its root.
+bool FilteredRow::expects_wide_support() {
+  const FilterResult& seeds = buffers_.seeds.result;
+  const int64_t sample = seeds.kept * kPageKeys;
+  buffers_.reserve(std::max(sample, edge_keys_));
+  std::vector<int64_t>& keys = buffers_.used;
+  std::vector<float>& stretched = buffers_.weights;
+  const float threshold = lane_threshold(lanes_, 2.0F);
+  const int64_t few = sample / 8;
+  if (call_.functions.candidates(seeds, threshold, few, keys.data(), stretched.data()) <= few) return false;
+  const float copies = static_cast<float>(end_page_ - first_page_) / static_cast<float>(seeds.kept);
+  const float factor = call_.normalizer == Normalizer::sparsemax ? copies : std::sqrt(copies);
+  for (int64_t i = 0; i < sample; ++i) stretched[static_cast<size_t>(i)] = seeds.bounds[i] * factor;
+  normalize_row(call_.normalizer, stretched.data(), sample);
+  return call_.functions.nonzeros(stretched.data(), sample, 0, keys.data()) >
+         static_cast<int64_t>(kWideShare * static_cast<double>(sample));
 }
 
 // Reads the page with the highest ball of every group and the pages outside of groups; the threshold of those
@@ -111,12 +153,7 @@ void FilteredRow::seed_and_skip() {
     list.push_back(static_cast<int32_t>(group * kPageKeys + (std::max_element(of, of + kPageKeys) - of)));
   }
   if (end_group >= first_group) outside(end_group * kPageKeys, end_page_);
-  KeptPages& seeds = buffers_.seeds;
-  seeds.prepare(std::ssize(list), -kInfinity);
-  call_.functions.filter_pages(code_, head_.codes, head_.pages, stride, list.data(), 0, std::ssize(list),
-                               &seeds.result);
-  for (size_t lane = 0; lane < lanes_.size(); ++lane)
-    lanes_[lane] = std::max(lanes_[lane], seeds.lanes[lane]);
+  read_seeds(list.data(), std::ssize(list));
   const float threshold = lane_threshold(lanes_, 2.0F);
   std::vector<int32_t> read = std::move(list);
   list.clear();
@@ -134,7 +171,7 @@ void FilteredRow::seed_and_skip() {
 void FilteredRow::start_ranges(int64_t ranges, int64_t pages) {
   ranges_ = ranges;
   if (std::ssize(buffers_.ranges) < ranges) buffers_.ranges.resize(static_cast<size_t>(ranges));
-  const float threshold = listed_ ? lane_threshold(lanes_, 2.0F) : -kInfinity;
+  const float threshold = pages > 0 ? lane_threshold(lanes_, 2.0F) : -kInfinity;
   for (int64_t i = 0; i < ranges; ++i) buffers_.ranges[static_cast<size_t>(i)].prepare(pages, threshold);
 }
 
@@ -142,14 +179,14 @@ void FilteredRow::filter(int64_t range, int64_t begin, int64_t count, bool more)
   KeptPages& kept = buffers_.ranges[static_cast<size_t>(range)];
   const int32_t* list = listed_ ? buffers_.survivors.data() + begin : nullptr;
   call_.functions.filter_pages(code_, head_.codes, head_.pages, head_.keys.stride, list,
-                               listed_ ? 0 : first_page_ + begin, count, &kept.result);
+                               listed_ ? 0 : unread_ + begin, count, &kept.result);
   if (more) kept.result.threshold = std::max(kept.result.threshold, lane_threshold(kept.lanes, 2.0F));
 }
 
-bool FilteredRow::collect_candidates(const Lanes& lanes) {
+void FilteredRow::collect_candidates(const Lanes& lanes) {
   const float threshold = lane_threshold(lanes, 1.0F);
-  const int64_t limit = (row_.end - row_.begin) / 4;
-  buffers_.reserve(edge_keys_ + limit);
+  const int64_t all = row_.end - row_.begin;
+  buffers_.reserve(all);
   int64_t* keys = buffers_.keys.data();
   float* bounds = buffers_.bounds.data();
   found_ = 0;
@@ -160,17 +197,10 @@ bool FilteredRow::collect_candidates(const Lanes& lanes) {
   }
   edge_keys_ = found_;
   const auto collect = [&](const KeptPages& kept) {
-    const int64_t room = edge_keys_ + limit - found_;
-    const int64_t more =
-        call_.functions.candidates(kept.result, threshold, room, keys + found_, bounds + found_);
-    found_ += more;
-    return more <= room;
+    found_ += call_.functions.candidates(kept.result, threshold, all, keys + found_, bounds + found_);
   };
-  if (listed_ && !collect(buffers_.seeds)) return false;
-  for (int64_t i = 0; i < ranges_; ++i) {
-    if (!collect(buffers_.ranges[static_cast<size_t>(i)])) return false;
-  }
-  return true;
+  collect(buffers_.seeds);
+  for (int64_t i = 0; i < ranges_; ++i) collect(buffers_.ranges[static_cast<size_t>(i)]);
 }
 
 // The threshold of the candidates' own lower bounds instead of 64 lanes'.
@@ -219,8 +249,13 @@ bool FilteredRow::finish(CachedAttentionCounters& counters) {
     const Lanes& of = buffers_.ranges[static_cast<size_t>(i)].lanes;
     for (size_t lane = 0; lane < lanes.size(); ++lane) lanes[lane] = std::max(lanes[lane], of[lane]);
   }
-  if (!collect_candidates(lanes)) return false;
+  collect_candidates(lanes);
+  const int64_t visible = row_.end - row_.begin;
+  if (!sampled_ && 2 * found_ > visible) return false;
   if (found_ > kManyCandidates) sharpen();
+  if (static_cast<double>(found_ - edge_keys_) > kWideShare * static_cast<double>(visible)) {
+    return false;
+  }
   const int64_t candidates = found_ - edge_keys_;
   float* scores = buffers_.scores.data();
   std::copy_n(buffers_.bounds.data(), edge_keys_, scores);  // those are scores already

@@ -14,6 +14,7 @@
 namespace giantrabbit::ops::cpu {
 
 constexpr int64_t kFewestPages = 4;  // below, the passes cost more than the keys
+constexpr int64_t kFirstPages = 16;  // read before a threshold is worth computing
 
 using Lanes = std::array<float, kPageKeys>;
 
@@ -39,7 +40,7 @@ class KeptPages {
 // Buffers of one row, reused from call to call: fresh memory would cost page faults.
 struct RowBuffers {
   std::vector<int8_t> query_codes;
-  KeptPages seeds;                // pages read before the pages to skip are known
+  KeptPages seeds;                // pages read before the others
   std::vector<KeptPages> ranges;  // the other pages, cut by thread
   std::vector<int32_t> survivors;
   std::vector<float> ball_bounds;
@@ -68,10 +69,11 @@ class FilteredRow {
 
   CachedQuery& row() const { return row_; }
 
-  // False if the row needs the dense way: few pages, or numbers that the bounds are not made for.
+  // False if the row needs the dense way: few pages, numbers that the bounds are not made for, or a support
+  // that seems too wide.
   bool prepare();
   // The pages left to read are positions 0 .. of a list, or of consecutive pages.
-  int64_t left_to_read() const { return listed_ ? std::ssize(buffers_.survivors) : end_page_ - first_page_; }
+  int64_t left_to_read() const { return listed_ ? std::ssize(buffers_.survivors) : end_page_ - unread_; }
   void start_ranges(int64_t ranges, int64_t pages);
   // `more`: other pages of the range follow.
   void filter(int64_t range, int64_t begin, int64_t count, bool more);
@@ -80,8 +82,11 @@ class FilteredRow {
 
  private:
   void score_edges();
+  void read_seeds(const int32_t* list, int64_t count);
+  void read_first_pages();
   void seed_and_skip();
-  bool collect_candidates(const Lanes& lanes);
+  bool expects_wide_support();
+  void collect_candidates(const Lanes& lanes);
   void sharpen();
   void write_output();
   void count(CachedAttentionCounters& counters) const;
@@ -98,10 +103,12 @@ class FilteredRow {
   QueryCode code_{};
   int64_t first_page_;
   int64_t end_page_;
+  int64_t unread_ = 0;     // first of the pages behind the seeds, without a list
   Lanes lanes_;            // of the keys outside the ranges
   int64_t edge_keys_ = 0;  // keys that need no bound come first
   int64_t found_ = 0;      // all that may be in the support
   bool listed_ = false;
+  bool sampled_ = false;  // the width of the support was judged by the seeds
   int64_t skipped_ = 0;
   int64_t ranges_ = 0;
   int64_t scored_ = 0;
