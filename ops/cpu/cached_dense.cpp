@@ -28,18 +28,19 @@ Block visible_block(const CachedQuery& row, int64_t block) {
   return {begin, std::max<int64_t>(0, std::min(row.end, (block + 1) * kBlockKeys) - begin)};
 }
 
-// sum += weights . values; weights of 0 keep out what is not finite.
+// sum += weights . values; weights of 0 keep out what is not finite. Values are read in order unless few of
+// them have a weight.
 void add_values(const CachedCall& call, const CachedHead& head, Block block, const float* weights,
-                bool mostly_zero, float* sum) {
-  if (head.finite_values && !mostly_zero) {
-    call.functions.add_rows(weights, head.values, block.begin, block.count, sum);
-    return;
-  }
+                bool may_be_sparse, float* sum) {
+  const auto all = [&] { call.functions.add_rows(weights, head.values, block.begin, block.count, sum); };
+  if (head.finite_values && !may_be_sparse) return all();
   std::array<int64_t, kBlockKeys> list;
-  std::array<float, kBlockKeys> kept;
   const int64_t found = call.functions.nonzeros(weights, block.count, block.begin, list.data());
-  for (int64_t i = 0; i < found; ++i)
+  if (head.finite_values && found > block.count / 4) return all();
+  std::array<float, kBlockKeys> kept;
+  for (int64_t i = 0; i < found; ++i) {
     kept[static_cast<size_t>(i)] = weights[list[static_cast<size_t>(i)] - block.begin];
+  }
   if (found > 0) call.functions.add_listed(kept.data(), head.values, list.data(), found, sum);
 }
 

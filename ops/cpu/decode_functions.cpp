@@ -54,10 +54,9 @@ inline Floats fold_all(const Floats* partial) {
 // read again for every row (0).
 template <int vectors>
 [[gnu::noinline]] Floats dot_group(const float* query, const float* const* rows, int64_t stride) {
-  constexpr int kHeld = vectors == 0 ? 1 : vectors;
-  Floats held[kHeld];
+  Floats held[vectors + 1] = {};
 #pragma GCC unroll 4
-  for (int v = 0; v < kHeld; ++v) held[v] = load(query + v * kLanes);
+  for (int v = 0; v < vectors; ++v) held[v] = load(query + v * kLanes);
   Floats partial[kLanes];
 #pragma GCC unroll 16
   for (int i = 0; i < kLanes; ++i) {

@@ -15,6 +15,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "ops/cpu/row_normalizer.h"
 
@@ -208,8 +209,15 @@ void FilteredRow::sharpen() {
   int64_t* keys = buffers_.keys.data();
   float* bounds = buffers_.bounds.data();
   float* lower = buffers_.scores.data();
-  for (int64_t i = 0; i < found_; ++i) {
-    lower[i] = bounds[i] - (i < edge_keys_ ? 0.0F : 2.0F * page_slack(keys[i]));
+  std::copy_n(bounds, edge_keys_, lower);
+  int64_t page = -1;
+  float slack = 0.0F;
+  for (int64_t i = edge_keys_; i < found_; ++i) {
+    if (keys[i] / kPageKeys != page) {
+      page = keys[i] / kPageKeys;
+      slack = 2.0F * page_slack(page);
+    }
+    lower[i] = bounds[i] - slack;
   }
   const float threshold = threshold_below(call_, lower, found_, 1.0F, buffers_.weights.data());
   int64_t kept = 0;
@@ -229,8 +237,6 @@ void FilteredRow::write_output() {
   int64_t* used = buffers_.used.data();
   support_ = call_.functions.nonzeros(weights, found_, 0, used);
   const int64_t* keys = buffers_.keys.data();
-  // Seeds come before the pages between them, and the last keys before all pages.
-  std::sort(used, used + support_, [&](int64_t i, int64_t j) { return keys[i] < keys[j]; });
   float* used_weights = buffers_.scores.data();
   for (int64_t i = 0; i < support_; ++i) {
     used_weights[i] = weights[used[i]];
@@ -239,8 +245,14 @@ void FilteredRow::write_output() {
   std::fill_n(row_.output, head_.values.stride, 0.0F);
   call_.functions.add_listed(used_weights, head_.values, used, support_, row_.output);
   if (row_.support == nullptr) return;
-  row_.support->keys.assign(used, used + support_);
-  row_.support->weights.assign(used_weights, used_weights + support_);
+  // Open keys came before all pages, and seeds before the pages between them.
+  std::vector<int64_t> order(static_cast<size_t>(support_));
+  std::iota(order.begin(), order.end(), int64_t{0});
+  std::sort(order.begin(), order.end(), [&](int64_t i, int64_t j) { return used[i] < used[j]; });
+  for (const int64_t i : order) {
+    row_.support->keys.push_back(used[i]);
+    row_.support->weights.push_back(used_weights[i]);
+  }
 }
 
 bool FilteredRow::finish(CachedAttentionCounters& counters) {

@@ -90,9 +90,8 @@ class FilteredRow {
   void sharpen();
   void write_output();
   void count(CachedAttentionCounters& counters) const;
-  float page_slack(int64_t key) const {
-    const PageCode& page = head_.pages[key / kPageKeys];
-    return code_.per_error * page.error + code_.per_norm * page.norm;
+  float page_slack(int64_t page) const {
+    return code_.per_error * head_.pages[page].error + code_.per_norm * head_.pages[page].norm;
   }
   float lane_threshold(const Lanes& lanes, float slacks) const;
 

@@ -264,6 +264,12 @@ TEST_F(CachedAttentionTest, SixteenBitNumbersAndEmptyShapes) {
   EXPECT_EQ(result.scalar_type(), at::kBFloat16);
   const at::Tensor expected = test::expected_cached(halves, whole(in), Normalizer::entmax15);
   EXPECT_TRUE(tensors_close(result.to(at::kDouble), expected, 0.0, 0x1p-7));
+  // No width: every score is an empty sum.
+  const CachedInputs scoreless{torch::zeros({1, 1, 1, 0}), torch::zeros({1, 1, 300, 0}),
+                               torch::ones({1, 1, 300, 2})};
+  EXPECT_TRUE(
+      tensors_close(cached_attention(scoreless.query, test::cache_of(scoreless), Normalizer::sparsemax),
+                    torch::ones({1, 1, 1, 2}), 1e-6));
   const KeyValueCache empty({0, 2, 8, 8});
   EXPECT_EQ(cached_attention(torch::zeros({0, 4, 1, 8}), empty, Normalizer::sparsemax).sizes(),
             (std::vector<int64_t>{0, 4, 1, 8}));
