@@ -30,12 +30,10 @@ void* allocate(size_t bytes) {
   return memory;
 }
 
-// The first `used` numbers of each of `heads` parts move to parts of `part` numbers. `slack` more stay
-// addressable behind the last.
+// The first `used` numbers of each of `heads` parts move to parts of `part` numbers.
 template <class T>
-void regrow(Memory<T>& memory, int64_t heads, int64_t old_part, int64_t part, int64_t used,
-            int64_t slack = 0) {
-  Memory<T> larger(static_cast<T*>(allocate(static_cast<size_t>(heads * part + slack) * sizeof(T))));
+void regrow(Memory<T>& memory, int64_t heads, int64_t old_part, int64_t part, int64_t used) {
+  Memory<T> larger(static_cast<T*>(allocate(static_cast<size_t>(heads * part) * sizeof(T))));
   for (int64_t head = 0; head < heads && used > 0; ++head) {
     std::memcpy(larger.get() + head * part, memory.get() + head * old_part,
                 static_cast<size_t>(used) * sizeof(T));
@@ -141,10 +139,10 @@ void CacheSequence::reserve(int64_t length) {
   const int64_t pages = length_ / kPageKeys;
   const int64_t groups = pages / kPageKeys;
   const int64_t bytes = page_bytes();
-  regrow(codes_, heads, old * bytes, capacity_ * bytes, pages * bytes, kPagesAhead * bytes);
+  regrow(codes_, heads, old * bytes, capacity_ * bytes, pages * bytes);
   regrow(pages_, heads, old, capacity_, pages);
   regrow(radii_, heads, old, capacity_, pages);
-  regrow(centre_codes_, heads, old_groups * bytes, group_capacity() * bytes, groups * bytes, bytes);
+  regrow(centre_codes_, heads, old_groups * bytes, group_capacity() * bytes, groups * bytes);
   regrow(centre_pages_, heads, old_groups, group_capacity(), groups);
   if (!open_centres_) regrow(open_centres_, heads, 0, kPageKeys * key_stride(), 0);
 }

@@ -10,9 +10,6 @@ namespace giantrabbit::ops::cpu {
 
 constexpr int64_t kRowPadding = 16;
 constexpr int64_t kPageKeys = 64;  // keys of a page: one 64-bit word of yes and no
-// Coded pages are fetched so many pages before they are used: memory behind the last one is touched, not
-// read.
-constexpr int64_t kPagesAhead = 4;
 
 // Rows `stride` numbers apart.
 struct CacheRows {

@@ -122,13 +122,12 @@ float encode_query(const float* query, int64_t stride, int8_t* codes, int32_t* c
 }
 
 // Integer products of the query with the 64 keys of a page less the offset, as floats (exact below 2^24, in
-// the rounding of the bound beyond). `ahead` is a page that will be read soon.
+// the rounding of the bound beyond).
 struct PageProducts {
   __m512 quad[kQuads];
 };
 
-inline PageProducts page_products(const QueryCode& query, const uint8_t* codes, const uint8_t* ahead,
-                                  int64_t stride) {
+inline PageProducts page_products(const QueryCode& query, const uint8_t* codes, int64_t stride) {
   __m512i sum[kQuads];
   for (auto& lanes : sum) lanes = _mm512_set1_epi32(-query.offset);
 #pragma GCC unroll 2
@@ -139,7 +138,6 @@ inline PageProducts page_products(const QueryCode& query, const uint8_t* codes, 
     const uint8_t* line = codes + k * kPageKeys * 4;
 #pragma GCC unroll 4
     for (int i = 0; i < kQuads; ++i) {
-      __builtin_prefetch(ahead + k * kPageKeys * 4 + 64 * i);
       sum[i] = _mm512_dpbusd_epi32(sum[i], _mm512_loadu_si512(line + 64 * i), factor);
     }
   }
@@ -155,16 +153,13 @@ inline float page_slack(const QueryCode& query, const PageCode& page) {
 void filter_pages(const QueryCode& query, const uint8_t* codes, const PageCode* pages, int64_t stride,
                   const int32_t* list, int64_t begin, int64_t count, FilterResult* result) {
   const int64_t page_bytes = kPageKeys * stride;
-  const auto page_at = [&](int64_t i) { return list != nullptr ? list[i] : begin + i; };
   const __m512 threshold = _mm512_set1_ps(result->threshold);
   __m512 best[kQuads];
   for (int i = 0; i < kQuads; ++i) best[i] = _mm512_loadu_ps(result->lane_maxima + 16 * i);
   int64_t kept = result->kept;
   for (int64_t i = 0; i < count; ++i) {
-    const int64_t page = page_at(i);
-    const int64_t later = list == nullptr || i + kPagesAhead < count ? i + kPagesAhead : count - 1;
-    const uint8_t* ahead = codes + page_at(later) * page_bytes;
-    const PageProducts products = page_products(query, codes + page * page_bytes, ahead, stride);
+    const int64_t page = list != nullptr ? list[i] : begin + i;
+    const PageProducts products = page_products(query, codes + page * page_bytes, stride);
     const __m512 factor = _mm512_set1_ps(query.factor * pages[page].scale);
     const __m512 slack = _mm512_set1_ps(page_slack(query, pages[page]));
     __m512 upper[kQuads];
@@ -184,7 +179,7 @@ void filter_pages(const QueryCode& query, const uint8_t* codes, const PageCode* 
 
 void ball_bounds(const QueryCode& query, const uint8_t* codes, const PageCode& page, int64_t stride,
                  const float* radii, float* bounds) {
-  const PageProducts products = page_products(query, codes, codes + kPageKeys * stride, stride);
+  const PageProducts products = page_products(query, codes, stride);
   const __m512 factor = _mm512_set1_ps(query.factor * page.scale);
   const __m512 slack = _mm512_set1_ps(page_slack(query, page));
   for (int q = 0; q < kQuads; ++q) {
