@@ -1,6 +1,5 @@
 // Greedy decoding, one group of prompts at a time. All sequences of a group advance in step; a finished one
-// is carried along unread until a quarter of the group has finished, because leaving the batch copies its
-// cache.
+// leaves the batch.
 #include "eval/decode.h"
 
 #include <algorithm>
@@ -84,9 +83,9 @@ class GreedyDecoder {
     const Clock::time_point begin = Clock::now();
     const model::Memory encoded = network_->encode(prompts.ids, prompts.lengths);
     const Clock::time_point encode_end = Clock::now();
-    model::Memory memory = network_->think(encoded);
+    const model::Memory memory = network_->think(encoded);
     const Clock::time_point think_end = Clock::now();
-    model::Generation generation = network_->start(encoded, std::move(memory));
+    model::Generation generation = network_->start(encoded, memory);
     result_.seconds.encode += std::chrono::duration<double>(encode_end - begin).count();
     result_.seconds.think += std::chrono::duration<double>(think_end - encode_end).count();
     // The decoder's caches for the memory, and for the prompt where there is no encoder.
@@ -106,14 +105,14 @@ class GreedyDecoder {
     }
   }
 
-  // Shrinks the batch once a quarter of it has finished, and at the end.
+  // Takes the finished sequences out of the batch.
   torch::Tensor drop_finished(const torch::Tensor& next) {
     std::vector<int64_t> kept;
     for (size_t row = 0; row < rows_.size(); ++row) {
       if (!done_[row]) kept.push_back(static_cast<int64_t>(row));
     }
     if (kept.empty()) rows_.clear();
-    if (kept.empty() || 4 * kept.size() > 3 * rows_.size()) return next;
+    if (kept.empty() || kept.size() == rows_.size()) return next;
     const torch::Tensor index = torch::tensor(kept, torch::kInt64);
     model::GiantRabbitImpl::keep_rows(generation_, index);
     for (size_t row = 0; row < kept.size(); ++row) rows_[row] = rows_[static_cast<size_t>(kept[row])];

@@ -35,17 +35,6 @@ torch::Tensor rotate(const torch::Tensor& x, const torch::Tensor& positions) {
   return torch::cat({first * cosine - second * sine, first * sine + second * cosine}, -1);
 }
 
-// Room for at least `needed` slots, doubling, contents kept.
-void reserve(torch::Tensor& cache, int64_t needed) {
-  const int64_t capacity = cache.size(2);
-  if (needed <= capacity) return;
-  auto sizes = cache.sizes().vec();
-  sizes[2] = std::max(needed, 2 * capacity);
-  torch::Tensor larger = torch::empty(sizes, cache.options());
-  larger.narrow(2, 0, capacity).copy_(cache);
-  cache = larger;
-}
-
 }  // namespace
 
 SelfAttentionImpl::SelfAttentionImpl(const ModelConfig& config)
@@ -74,26 +63,20 @@ torch::Tensor SelfAttentionImpl::forward(const torch::Tensor& x, const ops::Spar
   return merge(core_.attend(heads.query, heads.key, heads.value, mask, trace, name));
 }
 
-torch::Tensor SelfAttentionImpl::fill(const torch::Tensor& x, LayerCache& cache, const ops::SparseMask& mask,
+torch::Tensor SelfAttentionImpl::fill(const torch::Tensor& x, const torch::Tensor& lengths,
+                                      ops::KeyValueCache& cache, const ops::SparseMask& mask,
                                       const torch::Tensor& positions, Trace* trace, const std::string& name) {
   const Heads heads = project(x, positions);
-  cache.self_key = heads.key.contiguous();
-  cache.self_value = heads.value.contiguous();
+  cache = core_.cache_of(heads.key, heads.value, lengths);
   return merge(core_.attend(heads.query, heads.key, heads.value, mask, trace, name));
 }
 
-torch::Tensor SelfAttentionImpl::step(const torch::Tensor& x, LayerCache& cache, const torch::Tensor& lengths,
-                                      const ops::SparseMask& mask, Trace* trace, const std::string& name) {
+torch::Tensor SelfAttentionImpl::step(const torch::Tensor& x, const torch::Tensor& lengths,
+                                      ops::KeyValueCache& cache, int64_t window, Trace* trace,
+                                      const std::string& name) {
   const Heads heads = project(x, lengths.unsqueeze(1));
-  const int64_t used = lengths.max().item<int64_t>() + 1;
-  reserve(cache.self_key, used);
-  reserve(cache.self_value, used);
-  const torch::Tensor sequences = torch::arange(x.size(0));
-  using torch::indexing::Slice;
-  cache.self_key.index_put_({sequences, Slice(), lengths}, heads.key.squeeze(2));
-  cache.self_value.index_put_({sequences, Slice(), lengths}, heads.value.squeeze(2));
-  return merge(core_.attend(heads.query, cache.self_key.narrow(2, 0, used),
-                            cache.self_value.narrow(2, 0, used), mask, trace, name));
+  cache.append(heads.key, heads.value);
+  return merge(core_.attend(heads.query, cache, window, trace, name));
 }
 
 torch::Tensor SelfAttentionImpl::received_mass(const torch::Tensor& x, const ops::SparseMask& mask,
@@ -114,22 +97,29 @@ CrossAttentionImpl::CrossAttentionImpl(const ModelConfig& config) : heads_(confi
 torch::Tensor CrossAttentionImpl::forward(const torch::Tensor& x, const torch::Tensor& memory,
                                           const ops::SparseMask& mask, Trace* trace,
                                           const std::string& name) {
-  LayerCache cache;
-  fill(memory, cache);
-  return step(x, cache, mask, trace, name);
+  const std::vector<torch::Tensor> heads = split_heads(torch::linear(memory, key_value), 2, heads_);
+  return merge(core_.attend(queries(x), heads[0], heads[1], mask, trace, name));
 }
 
-void CrossAttentionImpl::fill(const torch::Tensor& memory, LayerCache& cache) const {
-  const std::vector<torch::Tensor> parts = split_heads(torch::linear(memory, key_value), 2, heads_);
-  cache.cross_key = parts[0];
-  cache.cross_value = parts[1];
-}
-
-torch::Tensor CrossAttentionImpl::step(const torch::Tensor& x, const LayerCache& cache,
+torch::Tensor CrossAttentionImpl::fill(const torch::Tensor& x, const torch::Tensor& memory,
+                                       const torch::Tensor& lengths, ops::KeyValueCache& cache,
                                        const ops::SparseMask& mask, Trace* trace, const std::string& name) {
-  const torch::Tensor heads = split_heads(torch::linear(x, query), 1, heads_)[0];
-  return torch::linear(
-      merge_heads(core_.attend(heads, cache.cross_key, cache.cross_value, mask, trace, name)), out);
+  const std::vector<torch::Tensor> heads = split_heads(torch::linear(memory, key_value), 2, heads_);
+  cache = core_.cache_of(heads[0], heads[1], lengths);
+  return merge(core_.attend(queries(x), heads[0], heads[1], mask, trace, name));
+}
+
+torch::Tensor CrossAttentionImpl::step(const torch::Tensor& x, const ops::KeyValueCache& cache, Trace* trace,
+                                       const std::string& name) {
+  return merge(core_.attend(queries(x), cache, /*window=*/0, trace, name));
+}
+
+torch::Tensor CrossAttentionImpl::queries(const torch::Tensor& x) const {
+  return split_heads(torch::linear(x, query), 1, heads_)[0];
+}
+
+torch::Tensor CrossAttentionImpl::merge(const torch::Tensor& heads) const {
+  return torch::linear(merge_heads(heads), out);
 }
 
 }  // namespace giantrabbit::model

@@ -1,4 +1,4 @@
-// Multi-head self- and cross-attention around an AttentionCore: projections, heads, key/value cache, rotary
+// Multi-head self- and cross-attention around an AttentionCore: projections, heads, key/value caches, rotary
 // positions. No biases. The output projection starts at zero, so that every residual branch starts as the
 // identity.
 #pragma once
@@ -10,14 +10,15 @@
 #include "model/attention_core.h"
 #include "model/config.h"
 #include "model/trace.h"
+#include "ops/key_value_cache.h"
 #include "ops/sparse_mask.h"
 
 namespace giantrabbit::model {
 
-// What one decoder layer remembers during generation. Slots behind a sequence's length are undefined.
+// What one decoder layer remembers during generation.
 struct LayerCache {
-  torch::Tensor self_key, self_value;    // [B, H, capacity, d]
-  torch::Tensor cross_key, cross_value;  // [B, H, K, d], undefined without memory
+  ops::KeyValueCache self;   // the tokens so far
+  ops::KeyValueCache cross;  // the memory; empty without one
 };
 
 class SelfAttentionImpl : public torch::nn::Module {
@@ -26,12 +27,14 @@ class SelfAttentionImpl : public torch::nn::Module {
   // x [B, M, D], positions [M] (used by rotary coding only) -> [B, M, D].
   torch::Tensor forward(const torch::Tensor& x, const ops::SparseMask& mask, const torch::Tensor& positions,
                         Trace* trace, const std::string& name);
-  // One token per sequence: x [B, 1, D], written to slot lengths[b] of the cache; sees slots 0 .. lengths[b].
-  torch::Tensor step(const torch::Tensor& x, LayerCache& cache, const torch::Tensor& lengths,
-                     const ops::SparseMask& mask, Trace* trace, const std::string& name);
-  // Fills cache slots 0 .. M-1 from x and attends, as forward() does.
-  torch::Tensor fill(const torch::Tensor& x, LayerCache& cache, const ops::SparseMask& mask,
-                     const torch::Tensor& positions, Trace* trace, const std::string& name);
+  // Attends as forward() does and starts the cache with the first lengths[b] positions of every sequence.
+  torch::Tensor fill(const torch::Tensor& x, const torch::Tensor& lengths, ops::KeyValueCache& cache,
+                     const ops::SparseMask& mask, const torch::Tensor& positions, Trace* trace,
+                     const std::string& name);
+  // One token per sequence: x [B, 1, D] joins the cache and sees it, its last `window` tokens only if that is
+  // not 0. lengths [B] = tokens in the cache before.
+  torch::Tensor step(const torch::Tensor& x, const torch::Tensor& lengths, ops::KeyValueCache& cache,
+                     int64_t window, Trace* trace, const std::string& name);
   torch::Tensor received_mass(const torch::Tensor& x, const ops::SparseMask& mask,
                               const torch::Tensor& positions);
 
@@ -56,15 +59,21 @@ class CrossAttentionImpl : public torch::nn::Module {
   // x [B, M, D] attends to memory [B, K, D].
   torch::Tensor forward(const torch::Tensor& x, const torch::Tensor& memory, const ops::SparseMask& mask,
                         Trace* trace, const std::string& name);
-  void fill(const torch::Tensor& memory, LayerCache& cache) const;
-  torch::Tensor step(const torch::Tensor& x, const LayerCache& cache, const ops::SparseMask& mask,
-                     Trace* trace, const std::string& name);
+  // The same, and keeps the keys and values of the first lengths[b] states of every sequence.
+  torch::Tensor fill(const torch::Tensor& x, const torch::Tensor& memory, const torch::Tensor& lengths,
+                     ops::KeyValueCache& cache, const ops::SparseMask& mask, Trace* trace,
+                     const std::string& name);
+  // One token per sequence, x [B, 1, D], attends to the memory that fill() kept.
+  torch::Tensor step(const torch::Tensor& x, const ops::KeyValueCache& cache, Trace* trace,
+                     const std::string& name);
 
   torch::Tensor query;      // [D, D]
   torch::Tensor key_value;  // [2 D, D]
   torch::Tensor out;        // [D, D]
 
  private:
+  torch::Tensor queries(const torch::Tensor& x) const;
+  torch::Tensor merge(const torch::Tensor& heads) const;
   int64_t heads_;
   AttentionCore core_;
 };

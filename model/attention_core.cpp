@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "ops/cached_attention.h"
 #include "ops/sparse_mask_attention.h"
 
 namespace giantrabbit::model {
@@ -46,6 +47,26 @@ torch::Tensor AttentionCore::attend(const torch::Tensor& query, const torch::Ten
          ops::sparse_mask_attention_support(query, key, value, mask, normalizer_, scale_)});
   }
   return ops::sparse_mask_attention(query, key, value, mask, normalizer_, scale_);
+}
+
+torch::Tensor AttentionCore::attend(const torch::Tensor& query, const ops::KeyValueCache& cache,
+                                    int64_t window, Trace* trace, const std::string& name) const {
+  const std::optional<int64_t> limit = window > 0 ? std::optional(window) : std::nullopt;
+  if (trace == nullptr) return ops::cached_attention(query, cache, normalizer_, scale_, limit);
+  const torch::Tensor lengths = cache.lengths();
+  const int64_t longest = lengths.numel() == 0 ? 0 : lengths.max().item<int64_t>();
+  const torch::Tensor visible = limit ? lengths.clamp_max(window) : lengths;
+  trace->attentions.push_back({name, query.size(2), longest, visible.unsqueeze(1),
+                               ops::cached_attention_support(query, cache, normalizer_, scale_, limit)});
+  return trace->attentions.back().support.output;
+}
+
+ops::KeyValueCache AttentionCore::cache_of(const torch::Tensor& key, const torch::Tensor& value,
+                                           const torch::Tensor& lengths) const {
+  ops::KeyValueCache cache({key.size(0), key.size(1), key.size(3), value.size(3)},
+                           /*skippable=*/normalizer_ != ops::Normalizer::softmax);
+  cache.append(key, value, lengths);
+  return cache;
 }
 
 torch::Tensor AttentionCore::received_mass(const torch::Tensor& query, const torch::Tensor& key,

@@ -8,6 +8,7 @@
 
 #include "model/config.h"
 #include "model/trace.h"
+#include "ops/key_value_cache.h"
 #include "ops/sparse_mask.h"
 
 namespace giantrabbit::model {
@@ -20,6 +21,13 @@ class AttentionCore {
   // under `name`.
   torch::Tensor attend(const torch::Tensor& query, const torch::Tensor& key, const torch::Tensor& value,
                        const ops::SparseMask& mask, Trace* trace, const std::string& name) const;
+  // The same over keys and values that a cache holds; a query sees the last `window` keys only if that is not
+  // 0. Not differentiable.
+  torch::Tensor attend(const torch::Tensor& query, const ops::KeyValueCache& cache, int64_t window,
+                       Trace* trace, const std::string& name) const;
+  // A cache with the first lengths[b] keys and values of every sequence, [B, H, N, d].
+  ops::KeyValueCache cache_of(const torch::Tensor& key, const torch::Tensor& value,
+                              const torch::Tensor& lengths) const;
   // Attention mass that every key receives, summed over heads and queries: [B, N]. Not differentiable. For
   // self-attention: queries behind key_lengths are padding and give nothing.
   torch::Tensor received_mass(const torch::Tensor& query, const torch::Tensor& key,

@@ -14,14 +14,10 @@ DecoderLayerImpl::DecoderLayerImpl(const ModelConfig& config, bool with_memory)
   }
 }
 
-template <typename Attend>
-torch::Tensor DecoderLayerImpl::block(torch::Tensor x, const LayerCache& cache,
-                                      const ops::SparseMask& memory_mask, Trace* trace,
-                                      const std::string& name, Attend attend) {
-  x = x + attend(self_norm_->forward(x), name + ".self");
-  if (!cross_attention.is_empty()) {
-    x = x + cross_attention->step(cross_norm_->forward(x), cache, memory_mask, trace, name + ".cross");
-  }
+template <typename AttendSelf, typename AttendMemory>
+torch::Tensor DecoderLayerImpl::block(torch::Tensor x, AttendSelf attend_self, AttendMemory attend_memory) {
+  x = x + attend_self(self_norm_->forward(x));
+  if (!cross_attention.is_empty()) x = x + attend_memory(cross_norm_->forward(x));
   return x + feed_forward_->forward(feed_forward_norm_->forward(x));
 }
 
@@ -38,17 +34,21 @@ torch::Tensor DecoderImpl::forward(torch::Tensor x, const Memory& memory, Trace*
   const torch::Tensor positions = torch::arange(x.size(1));
   for (size_t i = 0; i < layers_->size(); ++i) {
     auto& layer = *layers_[i]->as<DecoderLayer>();
-    LayerCache cache;
-    if (!layer.cross_attention.is_empty()) layer.cross_attention->fill(memory.states, cache);
-    x = layer.block(x, cache, memory_mask, trace, "decoder." + std::to_string(i),
-                    [&](const torch::Tensor& normed, const std::string& name) {
-                      return layer.self_attention->forward(normed, causal, positions, trace, name);
-                    });
+    const std::string name = "decoder." + std::to_string(i);
+    x = layer.block(
+        x,
+        [&](const torch::Tensor& normed) {
+          return layer.self_attention->forward(normed, causal, positions, trace, name + ".self");
+        },
+        [&](const torch::Tensor& normed) {
+          return layer.cross_attention->forward(normed, memory.states, memory_mask, trace, name + ".cross");
+        });
   }
   return x;
 }
 
-std::vector<LayerCache> DecoderImpl::start(torch::Tensor prefix, const Memory& memory, Trace* trace) {
+std::vector<LayerCache> DecoderImpl::start(torch::Tensor prefix, const torch::Tensor& lengths,
+                                           const Memory& memory, Trace* trace) {
   ops::SparseMask causal;
   causal.causal = true;
   causal = with_window(causal, window_);
@@ -57,42 +57,34 @@ std::vector<LayerCache> DecoderImpl::start(torch::Tensor prefix, const Memory& m
   std::vector<LayerCache> caches(layers_->size());
   for (size_t i = 0; i < caches.size(); ++i) {
     auto& layer = *layers_[i]->as<DecoderLayer>();
-    if (!layer.cross_attention.is_empty()) layer.cross_attention->fill(memory.states, caches[i]);
-    prefix =
-        layer.block(prefix, caches[i], memory_mask, trace, "decoder." + std::to_string(i),
-                    [&](const torch::Tensor& normed, const std::string& name) {
-                      return layer.self_attention->fill(normed, caches[i], causal, positions, trace, name);
-                    });
+    const std::string name = "decoder." + std::to_string(i);
+    prefix = layer.block(
+        prefix,
+        [&](const torch::Tensor& normed) {
+          return layer.self_attention->fill(normed, lengths, caches[i].self, causal, positions, trace,
+                                            name + ".self");
+        },
+        [&](const torch::Tensor& normed) {
+          return layer.cross_attention->fill(normed, memory.states, memory.lengths, caches[i].cross,
+                                             memory_mask, trace, name + ".cross");
+        });
   }
   return caches;
 }
 
-ops::SparseMask DecoderImpl::step_mask(const torch::Tensor& lengths) const {
-  ops::SparseMask mask;
-  const torch::Tensor visible = lengths + 1;
-  const int64_t longest = visible.max().item<int64_t>();
-  const bool ragged = visible.min().item<int64_t>() != longest;
-  if (ragged && window_ > 0) {
-    // SparseMask aligns a window to the end of all keys; sequences of different lengths need their own lists.
-    const torch::Tensor slot = torch::arange(longest).unsqueeze(0);
-    const torch::Tensor end = visible.unsqueeze(1);
-    const torch::Tensor permitted = slot.lt(end).logical_and(slot.ge(end - window_));
-    return ops::SparseMask::from_dense(permitted.unsqueeze(1));
-  }
-  if (ragged) mask.key_lengths = visible;
-  return with_window(mask, window_);
-}
-
-torch::Tensor DecoderImpl::step(torch::Tensor x, const Memory& memory, std::vector<LayerCache>& layers,
+torch::Tensor DecoderImpl::step(torch::Tensor x, std::vector<LayerCache>& layers,
                                 const torch::Tensor& lengths, Trace* trace) {
-  const ops::SparseMask self_mask = step_mask(lengths);
-  const ops::SparseMask memory_mask = memory.mask();
   for (size_t i = 0; i < layers.size(); ++i) {
     auto& layer = *layers_[i]->as<DecoderLayer>();
-    x = layer.block(x, layers[i], memory_mask, trace, "decoder." + std::to_string(i),
-                    [&](const torch::Tensor& normed, const std::string& name) {
-                      return layer.self_attention->step(normed, layers[i], lengths, self_mask, trace, name);
-                    });
+    const std::string name = "decoder." + std::to_string(i);
+    x = layer.block(
+        x,
+        [&](const torch::Tensor& normed) {
+          return layer.self_attention->step(normed, lengths, layers[i].self, window_, trace, name + ".self");
+        },
+        [&](const torch::Tensor& normed) {
+          return layer.cross_attention->step(normed, layers[i].cross, trace, name + ".cross");
+        });
   }
   return x;
 }

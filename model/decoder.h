@@ -17,11 +17,10 @@ namespace giantrabbit::model {
 class DecoderLayerImpl : public torch::nn::Module {
  public:
   DecoderLayerImpl(const ModelConfig& config, bool with_memory);
-  // x [B, M, D] through the block. `attend` runs the self-attention, so that whole sequences, cache filling
-  // and single steps share the block; cross keys and values come from `cache`.
-  template <typename Attend>
-  torch::Tensor block(torch::Tensor x, const LayerCache& cache, const ops::SparseMask& memory_mask,
-                      Trace* trace, const std::string& name, Attend attend);
+  // x [B, M, D] through the block. attend_self and attend_memory (not called without memory) run the
+  // attentions, so that whole sequences, cache filling and single steps share the block.
+  template <typename AttendSelf, typename AttendMemory>
+  torch::Tensor block(torch::Tensor x, AttendSelf attend_self, AttendMemory attend_memory);
 
   SelfAttention self_attention{nullptr};
   CrossAttention cross_attention{nullptr};  // empty without memory
@@ -39,15 +38,15 @@ class DecoderImpl : public torch::nn::Module {
 
   // memory.states is undefined without memory.
   torch::Tensor forward(torch::Tensor x, const Memory& memory, Trace* trace);
-  // Caches for generation: cross keys and values from the memory; self slots from `prefix` [B, P, D] (P = 0
+  // Caches for generation: the memory, and the first lengths[b] positions of `prefix` [B, P, D] (P = 0
   // allowed).
-  std::vector<LayerCache> start(torch::Tensor prefix, const Memory& memory, Trace* trace);
-  // x [B, 1, D], lengths [B] = slots in use before this token.
-  torch::Tensor step(torch::Tensor x, const Memory& memory, std::vector<LayerCache>& layers,
-                     const torch::Tensor& lengths, Trace* trace);
+  std::vector<LayerCache> start(torch::Tensor prefix, const torch::Tensor& lengths, const Memory& memory,
+                                Trace* trace);
+  // x [B, 1, D], lengths [B] = tokens in the caches before this one.
+  torch::Tensor step(torch::Tensor x, std::vector<LayerCache>& layers, const torch::Tensor& lengths,
+                     Trace* trace);
 
  private:
-  ops::SparseMask step_mask(const torch::Tensor& lengths) const;
   int64_t window_;
   torch::nn::ModuleList layers_;
 };

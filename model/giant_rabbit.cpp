@@ -54,13 +54,12 @@ Generation GiantRabbitImpl::start(const torch::Tensor& prompt, const torch::Tens
   return start(encoded, think(encoded, trace), trace);
 }
 
-Generation GiantRabbitImpl::start(const Memory& encoded, Memory memory, Trace* trace) {
+Generation GiantRabbitImpl::start(const Memory& encoded, const Memory& memory, Trace* trace) {
   Generation generation;
-  generation.memory = std::move(memory);
   const torch::Tensor prefix = config_.encoder ? encoded.states.narrow(1, 0, 0) : encoded.states;
-  generation.layers = decoder->start(prefix, generation.memory, trace);
-  generation.tokens = torch::empty({encoded.states.size(0), 0}, torch::kInt64);
   generation.lengths = config_.encoder ? torch::zeros_like(encoded.lengths) : encoded.lengths;
+  generation.layers = decoder->start(prefix, generation.lengths, memory, trace);
+  generation.tokens = torch::empty({encoded.states.size(0), 0}, torch::kInt64);
   return generation;
 }
 
@@ -68,24 +67,17 @@ torch::Tensor GiantRabbitImpl::step(Generation& generation, const torch::Tensor&
   const torch::Tensor first = (generation.lengths - generation.tokens.size(1)).unsqueeze(1);
   generation.tokens = torch::cat({generation.tokens, token.unsqueeze(1)}, 1);
   const torch::Tensor x = embedding->decoder_last(generation.tokens, first);
-  const torch::Tensor hidden =
-      decoder->step(x, generation.memory, generation.layers, generation.lengths, trace);
+  const torch::Tensor hidden = decoder->step(x, generation.layers, generation.lengths, trace);
   generation.lengths = generation.lengths + 1;
   return output_head->forward(hidden.squeeze(1), embedding->table());
 }
 
 void GiantRabbitImpl::keep_rows(Generation& generation, const torch::Tensor& rows) {
-  const auto select = [&](torch::Tensor& tensor) {
-    if (tensor.defined()) tensor = tensor.index_select(0, rows);
-  };
-  select(generation.memory.states);
-  select(generation.memory.lengths);
-  select(generation.tokens);
-  select(generation.lengths);
+  generation.tokens = generation.tokens.index_select(0, rows);
+  generation.lengths = generation.lengths.index_select(0, rows);
   for (LayerCache& layer : generation.layers) {
-    for (torch::Tensor* cache : {&layer.self_key, &layer.self_value, &layer.cross_key, &layer.cross_value}) {
-      select(*cache);
-    }
+    layer.self.keep(rows);
+    if (layer.cross.sizes().batch > 0) layer.cross.keep(rows);
   }
 }
 

@@ -26,7 +26,6 @@ struct Inputs {
 
 // What generation carries from token to token. Owned by the caller, changed by step() only.
 struct Generation {
-  Memory memory;                   // what cross-attention sees (undefined keys when there is none)
   std::vector<LayerCache> layers;  // one per decoder layer
   torch::Tensor tokens;            // [B, written] ids fed so far (prompt prefix included without an encoder)
   torch::Tensor lengths;           // [B] tokens in the cache per sequence
@@ -43,7 +42,7 @@ class GiantRabbitImpl : public torch::nn::Module {
   // Reads the prompt: encoder, thoughts, caches.
   Generation start(const torch::Tensor& prompt, const torch::Tensor& prompt_lengths, Trace* trace = nullptr);
   // The same from the results of encode() and think(), for callers that time the phases apart.
-  Generation start(const Memory& encoded, Memory memory, Trace* trace = nullptr);
+  Generation start(const Memory& encoded, const Memory& memory, Trace* trace = nullptr);
   // Feeds one token per sequence, [B] -> logits [B, V] for the next one.
   torch::Tensor step(Generation& generation, const torch::Tensor& token, Trace* trace = nullptr);
   // Keeps the sequences `rows` [K] of a batch only, for finished ones to leave.
