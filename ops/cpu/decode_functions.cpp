@@ -5,7 +5,7 @@
 #include "ops/cpu/decode_functions.h"
 
 #include "ops/cpu/key_filter.h"
-#include "ops/cpu/row_vectors.h"
+#include "ops/cpu/row_loops.h"
 
 namespace giantrabbit::ops::cpu::GR_CAPABILITY {
 namespace {
