@@ -159,7 +159,7 @@ AttentionSupport cached_attention_support(const at::Tensor& query, const KeyValu
     std::copy(supports[row].weights.begin(), supports[row].weights.end(),
               weights.mutable_data_ptr<float>() + offset[row]);
   }
-  return {problem.output(query.scalar_type()), offsets, keys, weights};
+  return {problem.output(query.scalar_type()), offsets, keys, weights, {}};
 }
 
 }  // namespace giantrabbit::ops

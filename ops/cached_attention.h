@@ -40,7 +40,8 @@ at::Tensor cached_attention(const at::Tensor& query, const KeyValueCache& cache,
                             std::optional<double> scale = std::nullopt,
                             std::optional<int64_t> window = std::nullopt,
                             CachedAttentionCounters* counters = nullptr);
-// The same output with its support; key indices count from the sequence's first key.
+// The same output with its support; key indices count from the sequence's first key. Its counters stay
+// undefined.
 AttentionSupport cached_attention_support(const at::Tensor& query, const KeyValueCache& cache,
                                           Normalizer normalizer, std::optional<double> scale = std::nullopt,
                                           std::optional<int64_t> window = std::nullopt);
