@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <ctime>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -19,6 +20,13 @@ constexpr int64_t log_steps = 50;
 
 double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+// Does not grow while other programs have the processor, unlike now().
+double processor_now() {
+  timespec time{};
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
 }
 
 }  // namespace
@@ -61,6 +69,9 @@ void Trainer::tick() {
   const double time = now();
   counters_.seconds += time - clock_;
   clock_ = time;
+  const double processor_time = processor_now();
+  counters_.processor_seconds += processor_time - processor_clock_;
+  processor_clock_ = processor_time;
 }
 
 double Trainer::step() {
@@ -98,6 +109,7 @@ double Trainer::validate() {
     log_->write({{"step", counters_.step},
                  {"tokens", counters_.tokens},
                  {"seconds", counters_.seconds},
+                 {"processor_seconds", counters_.processor_seconds},
                  {"validation_exact", evaluation.exact()},
                  {"validation_chain_valid", evaluation.chain_valid()},
                  {"validation_items", problems.size()}});
@@ -113,6 +125,7 @@ void Trainer::log_interval(bool force) {
       {{"step", counters_.step},
        {"tokens", counters_.tokens},
        {"seconds", counters_.seconds},
+       {"processor_seconds", counters_.processor_seconds},
        {"loss", counters_.interval_loss / static_cast<double>(counters_.interval_steps)},
        {"tokens_per_second", elapsed > 0 ? static_cast<double>(counters_.interval_tokens) / elapsed : 0}});
   counters_.interval_loss = 0;
@@ -133,6 +146,7 @@ ProgressState Trainer::progress_state() const {
 bool Trainer::run(const volatile std::sig_atomic_t* stop) {
   at::set_num_threads(static_cast<int>(config_.train.threads));
   clock_ = now();
+  processor_clock_ = processor_now();
   while (share() < 1) {
     step();
     tick();
@@ -154,6 +168,7 @@ bool Trainer::run(const volatile std::sig_atomic_t* stop) {
   }
   log_interval(true);
   exact_ = validate();
+  tick();
   checkpoint();  // behind the last line: a run killed before it writes that line once more after dropping it
   directory_.write_result(network_, counters_, exact_);
   progress_.finish(progress_state());
