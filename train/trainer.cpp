@@ -9,6 +9,8 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include <ATen/autocast_mode.h>
+
 #include "eval/evaluator.h"
 #include "model/loss.h"
 #include "train/lr_schedule.h"
@@ -28,6 +30,26 @@ double processor_now() {
   clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
   return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
 }
+
+// While it lives, LibTorch computes matrix products (and their gradients, later) in bfloat16.
+class MixedPrecision {
+ public:
+  explicit MixedPrecision(bool enabled) : enabled_(enabled) {
+    if (!enabled_) return;
+    at::autocast::set_autocast_dtype(at::kCPU, at::kBFloat16);
+    at::autocast::set_autocast_enabled(at::kCPU, true);
+  }
+  MixedPrecision(const MixedPrecision&) = delete;
+  MixedPrecision& operator=(const MixedPrecision&) = delete;
+  ~MixedPrecision() {
+    if (!enabled_) return;
+    at::autocast::set_autocast_enabled(at::kCPU, false);
+    at::autocast::clear_cache();  // rounded weights, which the update makes stale
+  }
+
+ private:
+  bool enabled_;
+};
 
 }  // namespace
 
@@ -74,11 +96,16 @@ void Trainer::tick() {
   processor_clock_ = processor_time;
 }
 
+torch::Tensor Trainer::batch_loss(const data::Batch& batch) {
+  const MixedPrecision guard(config_.train.precision == "bfloat16");
+  const torch::Tensor logits = network_->forward({batch.prompt, batch.prompt_lengths, batch.decoder_input});
+  return model::sequence_loss(config_.model, logits, batch.target, data::Vocabulary::pad);
+}
+
 double Trainer::step() {
   const data::Batch batch = batcher_.next();
   optimizer_->zero_gradients();
-  const torch::Tensor logits = network_->forward({batch.prompt, batch.prompt_lengths, batch.decoder_input});
-  const torch::Tensor loss = model::sequence_loss(config_.model, logits, batch.target, data::Vocabulary::pad);
+  const torch::Tensor loss = batch_loss(batch);
   loss.backward();
   const LrSchedule schedule{config_.train.schedule, config_.train.warmup_steps, config_.train.final_fraction};
   optimizer_->step(schedule.factor(counters_.step, share()));

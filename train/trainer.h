@@ -34,6 +34,7 @@ class Trainer {
   const Counters& counters() const { return counters_; }
 
  private:
+  torch::Tensor batch_loss(const data::Batch& batch);
   double share() const;
   void tick();
   double validate();
