@@ -20,12 +20,17 @@ out=runs/demo
 rm -rf $out
 mkdir -p $out
 
+# Processors without these instructions emulate bfloat16, slower than float32.
+precision=float32
+if grep -qwE 'avx512_bf16|amx_bf16' /proc/cpuinfo; then precision=bfloat16; fi
+train() { OMP_NUM_THREADS=1 exec $bin/giantrabbit-train --task exam --precision $precision --minutes "$minutes" "$@"; }
+
 # Both runs are stopped with this script, and a failure of either ends it.
 trap 'kill $(jobs -p) 2>/dev/null || true' EXIT
 echo "demo.sh: training dense (softmax) and sparse (sparsemax) for $minutes minutes, one core each"
-OMP_NUM_THREADS=1 $bin/giantrabbit-train --task exam --attention softmax --minutes "$minutes" --out $out/dense &
+train --attention softmax --out $out/dense &
 dense=$!
-OMP_NUM_THREADS=1 $bin/giantrabbit-train --task exam --attention sparsemax --minutes "$minutes" --out $out/sparse &
+train --attention sparsemax --out $out/sparse &
 sparse=$!
 wait $dense
 wait $sparse

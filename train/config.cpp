@@ -20,6 +20,7 @@ void TrainConfig::bind(model::OptionSet& options) {
   options.add("train.validation_interval", &validation_interval,
               "share of the run between validations; 0: at the end only", {0, 1});
   options.add("train.checkpoint_seconds", &checkpoint_seconds, "time between checkpoints");
+  options.add("train.precision", &precision, "number format of matrix products", {"float32", "bfloat16"});
   options.add("train.threads", &threads, "threads of one operator", {1, 1024});
 }
 

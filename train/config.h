@@ -29,6 +29,7 @@ struct TrainConfig {
   double validation_interval = 0.2;  // of the run, 0 = at the end only
   double checkpoint_seconds = 60;    // time between checkpoints; one is written at the end as well
   int64_t threads = 1;
+  std::string precision = "float32";  // float32 | bfloat16: of matrix products; weights and sums stay float32
 
   void bind(model::OptionSet& options);
   void validate() const;  // throws model::OptionError

@@ -25,6 +25,9 @@ void keep_large_buffers() {
   mallopt(M_MMAP_THRESHOLD, 32 << 20);
   mallopt(M_TRIM_THRESHOLD, INT_MAX);
   setenv("THP_MEM_ALLOC_ENABLE", "1", /*overwrite=*/0);
+  // Batches of many shapes: the products of each are prepared once, not again after every 1024 others.
+  setenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16384", 0);
+  setenv("LRU_CACHE_CAPACITY", "16384", 0);
 }
 
 int train(int argc, char** argv) {

@@ -32,8 +32,9 @@ torch::Tensor orthogonalize(const torch::Tensor& x) {
   return y;
 }
 
-Muon::Muon(std::vector<model::GiantRabbitImpl::HiddenMatrix> matrices, double weight_decay)
-    : weight_decay_(weight_decay) {
+Muon::Muon(std::vector<model::GiantRabbitImpl::HiddenMatrix> matrices, double weight_decay,
+           at::ScalarType products)
+    : weight_decay_(weight_decay), products_(products) {
   for (const auto& [weight, parts] : matrices) {
     const int64_t rows = weight.size(0) / parts;
     const int64_t columns = weight.size(1);
@@ -79,7 +80,8 @@ void Muon::step(double learning_rate) {
   for (Stack& stack : stacks_) {
     const torch::Tensor gradients = stacked_gradients(stack);
     stack.momentum.lerp_(gradients, 1 - momentum_decay);
-    const torch::Tensor update = orthogonalize(gradients.lerp(stack.momentum, momentum_decay));  // Nesterov
+    const torch::Tensor direction = gradients.lerp(stack.momentum, momentum_decay);  // Nesterov
+    const torch::Tensor update = orthogonalize(direction.to(products_));
     // Matches the root mean square of AdamW's updates, so that both share scale and decay.
     const double size = 0.2 * std::sqrt(static_cast<double>(update.size(2)));
     for (size_t i = 0; i < stack.views.size(); ++i) {

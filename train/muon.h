@@ -1,6 +1,7 @@
 // Muon: momentum whose update is made (nearly) orthogonal by a Newton-Schulz iteration (Jordan et al. 2024),
 // for the matrices of the hidden layers. Matrices of equal shape are stacked and iterated in one batched
-// product; stacked query, key and value parts are treated as matrices of their own.
+// product; stacked query, key and value parts are treated as matrices of their own. The iteration may run in
+// bfloat16: it corrects most of its own rounding; momentum and weights stay float32.
 #pragma once
 
 #include <string>
@@ -15,7 +16,8 @@ namespace giantrabbit::train {
 
 class Muon {
  public:
-  Muon(std::vector<model::GiantRabbitImpl::HiddenMatrix> matrices, double weight_decay);
+  Muon(std::vector<model::GiantRabbitImpl::HiddenMatrix> matrices, double weight_decay,
+       at::ScalarType products = at::kFloat);
   void step(double learning_rate);
   void save(model::NamedTensors& state, const std::string& prefix) const;
   void load(const model::NamedTensors& state, const std::string& prefix);
@@ -33,10 +35,11 @@ class Muon {
   torch::Tensor stacked_gradients(const Stack& stack) const;
   std::vector<Stack> stacks_;
   double weight_decay_;
+  at::ScalarType products_;
 };
 
 // Drives the singular values of x [n, r, c], r <= c, towards 1: those of at least 0.5% of the Frobenius norm
-// end within 0.9 .. 1.1, smaller ones in proportion below.
+// end within 0.9 .. 1.1, smaller ones in proportion below. In x's own type.
 torch::Tensor orthogonalize(const torch::Tensor& x);
 
 }  // namespace giantrabbit::train

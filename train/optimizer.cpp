@@ -16,7 +16,9 @@ Optimizer::Optimizer(model::GiantRabbit& network, const TrainConfig& config)
     if (is_hidden && config.optimizer == "muon") continue;
     (is_hidden ? with_decay : without_decay).push_back(parameter);
   }
-  if (config.optimizer == "muon") muon_.emplace(hidden, config.weight_decay);
+  if (config.optimizer == "muon") {
+    muon_.emplace(hidden, config.weight_decay, config.precision == "bfloat16" ? at::kBFloat16 : at::kFloat);
+  }
   adamw_.emplace_back(std::move(with_decay), config.weight_decay);
   adamw_.emplace_back(std::move(without_decay), 0);
 }

@@ -67,6 +67,7 @@ void RunDirectory::write_result(const model::GiantRabbit& network, const Counter
                                           {"steps", counters.step},
                                           {"tokens", counters.tokens},
                                           {"seconds", counters.seconds},
+                                          {"processor_seconds", counters.processor_seconds},
                                           {"validation_exact", exact},
                                           {"cpu", machine.cpu},
                                           {"threads", machine.threads},

@@ -4,9 +4,12 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <ctime>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
+
+#include <ATen/autocast_mode.h>
 
 #include "eval/evaluator.h"
 #include "model/loss.h"
@@ -20,6 +23,33 @@ constexpr int64_t log_steps = 50;
 double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
+
+// Does not grow while other programs have the processor, unlike now().
+double processor_now() {
+  timespec time{};
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+}
+
+// While it lives, LibTorch computes matrix products (and their gradients, later) in bfloat16.
+class MixedPrecision {
+ public:
+  explicit MixedPrecision(bool enabled) : enabled_(enabled) {
+    if (!enabled_) return;
+    at::autocast::set_autocast_dtype(at::kCPU, at::kBFloat16);
+    at::autocast::set_autocast_enabled(at::kCPU, true);
+  }
+  MixedPrecision(const MixedPrecision&) = delete;
+  MixedPrecision& operator=(const MixedPrecision&) = delete;
+  ~MixedPrecision() {
+    if (!enabled_) return;
+    at::autocast::set_autocast_enabled(at::kCPU, false);
+    at::autocast::clear_cache();  // rounded weights, which the update makes stale
+  }
+
+ private:
+  bool enabled_;
+};
 
 }  // namespace
 
@@ -61,13 +91,21 @@ void Trainer::tick() {
   const double time = now();
   counters_.seconds += time - clock_;
   clock_ = time;
+  const double processor_time = processor_now();
+  counters_.processor_seconds += processor_time - processor_clock_;
+  processor_clock_ = processor_time;
+}
+
+torch::Tensor Trainer::batch_loss(const data::Batch& batch) {
+  const MixedPrecision guard(config_.train.precision == "bfloat16");
+  const torch::Tensor logits = network_->forward({batch.prompt, batch.prompt_lengths, batch.decoder_input});
+  return model::sequence_loss(config_.model, logits, batch.target, data::Vocabulary::pad);
 }
 
 double Trainer::step() {
   const data::Batch batch = batcher_.next();
   optimizer_->zero_gradients();
-  const torch::Tensor logits = network_->forward({batch.prompt, batch.prompt_lengths, batch.decoder_input});
-  const torch::Tensor loss = model::sequence_loss(config_.model, logits, batch.target, data::Vocabulary::pad);
+  const torch::Tensor loss = batch_loss(batch);
   loss.backward();
   const LrSchedule schedule{config_.train.schedule, config_.train.warmup_steps, config_.train.final_fraction};
   optimizer_->step(schedule.factor(counters_.step, share()));
@@ -98,6 +136,7 @@ double Trainer::validate() {
     log_->write({{"step", counters_.step},
                  {"tokens", counters_.tokens},
                  {"seconds", counters_.seconds},
+                 {"processor_seconds", counters_.processor_seconds},
                  {"validation_exact", evaluation.exact()},
                  {"validation_chain_valid", evaluation.chain_valid()},
                  {"validation_items", problems.size()}});
@@ -113,6 +152,7 @@ void Trainer::log_interval(bool force) {
       {{"step", counters_.step},
        {"tokens", counters_.tokens},
        {"seconds", counters_.seconds},
+       {"processor_seconds", counters_.processor_seconds},
        {"loss", counters_.interval_loss / static_cast<double>(counters_.interval_steps)},
        {"tokens_per_second", elapsed > 0 ? static_cast<double>(counters_.interval_tokens) / elapsed : 0}});
   counters_.interval_loss = 0;
@@ -133,6 +173,7 @@ ProgressState Trainer::progress_state() const {
 bool Trainer::run(const volatile std::sig_atomic_t* stop) {
   at::set_num_threads(static_cast<int>(config_.train.threads));
   clock_ = now();
+  processor_clock_ = processor_now();
   while (share() < 1) {
     step();
     tick();
@@ -154,6 +195,7 @@ bool Trainer::run(const volatile std::sig_atomic_t* stop) {
   }
   log_interval(true);
   exact_ = validate();
+  tick();
   checkpoint();  // behind the last line: a run killed before it writes that line once more after dropping it
   directory_.write_result(network_, counters_, exact_);
   progress_.finish(progress_state());

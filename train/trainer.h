@@ -34,6 +34,7 @@ class Trainer {
   const Counters& counters() const { return counters_; }
 
  private:
+  torch::Tensor batch_loss(const data::Batch& batch);
   double share() const;
   void tick();
   double validate();
@@ -56,6 +57,7 @@ class Trainer {
   double running_loss_ = 0;  // decaying mean for the live line
   double last_checkpoint_ = 0;
   double clock_ = 0;  // steady clock at the last tick
+  double processor_clock_ = 0;
 };
 
 }  // namespace giantrabbit::train

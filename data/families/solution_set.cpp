@@ -210,6 +210,9 @@ class SolutionSetFamily final : public ExamFamily {
     return write(set);
   }
 
+  // More than one free column.
+  bool is_rare(const Words& prompt) const override { return read(prompt).special.size() > 1; }
+
   std::unique_ptr<ChainJudge> chain_judge(const Words& prompt, ChainFormat format) const override {
     return std::make_unique<SolutionSetJudge>(read(prompt), format);
   }

@@ -88,6 +88,12 @@ void ExamFamily::validate(const Words& prompt) const {
   }
 }
 
+double ExamFamily::training_weight(const Words& prompt) const {
+  return is_rare(prompt) || has_denominator(solve(prompt, ChainFormat::prod)) ? 1 : .4;
+}
+
+bool ExamFamily::is_rare(const Words&) const { return false; }
+
 Verdict ExamFamily::judge(const Words& prompt, std::span<const std::string> output,
                           ChainFormat format) const {
   const Words reference = solve(prompt, format);

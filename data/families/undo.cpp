@@ -164,6 +164,12 @@ class Undo final : public ExamFamily {
     return write(elimination);
   }
 
+  // More than one zero row.
+  bool is_rare(const Words& prompt) const override {
+    const Matrix result = read(prompt).result;
+    return rank(result) + 1 < result.rows();
+  }
+
   std::unique_ptr<ChainJudge> chain_judge(const Words& prompt, ChainFormat format) const override {
     return std::make_unique<UndoJudge>(read(prompt), format);
   }

@@ -93,7 +93,7 @@ interrupt() {
   [ ! -e "$folder/$directory/model.safetensors" ] || report "$directory: the run ended before SIG$signal came"
 }
 
-timeless() { sed -e 's/"seconds":[^,]*,//' -e 's/,"tokens_per_second":[^}]*//' "$folder/$1/metrics.jsonl"; }
+timeless() { sed -e 's/"[a-z_]*seconds":[^,]*,//g' -e 's/,"tokens_per_second":[^}]*//' "$folder/$1/metrics.jsonl"; }
 
 same_as_whole() {
   cmp -s "$folder/whole/model.safetensors" "$folder/$1/model.safetensors" || report "$1: other weights than the whole run"

@@ -199,6 +199,20 @@ TEST(ExamFamilies, GeneratorsCoverWhatTheExamNeeds) {
   }
 }
 
+TEST(ExamFamilies, TrainingKeepsRareKindsMoreOften) {
+  const auto weight = [](const char* text) {
+    const Problem problem = parse_problem(text);
+    return find_family(problem.prompt[0]).training_weight(problem.prompt);
+  };
+  for (const char* rare : {"SOLSET 3 ; 7 0 0 ; 2 1 0 ; 3 0 1 ;", "SOLSET 2 ; 7 0 ; 1 /2 1 ;",
+                           "UNDO 1 -2 4 ; 0 0 0 ; 0 0 0 ; SUB R2 R1 2 ;", "NULL 2 1 ;"}) {
+    EXPECT_EQ(weight(rare), 1) << rare;
+  }
+  for (const char* common : {"SOLSET 2 ; 7 0 ; 2 1 ;", "UNDO 1 -2 4 ; 0 0 0 ; SUB R2 R1 2 ;", "NULL 1 2 ;"}) {
+    EXPECT_EQ(weight(common), .4) << common;
+  }
+}
+
 TEST(ExamFamilies, EverySplitOfEveryFamilyHasProblems) {
   for (const Family* family : all_families().subspan(1)) {
     std::map<Split, int> found;

@@ -33,7 +33,7 @@ struct Trainee {
   std::optional<Optimizer> optimizer;
 };
 
-const Counters counters{7, 1234567890123, 0.1 + 0.2, {3, 4}, 1.0 / 3, 5, 2.5, 1e-300 / 3, 6, 8};
+const Counters counters{7, 1234567890123, 0.1 + 0.2, 0.7, {3, 4}, 1.0 / 3, 5, 2.5, 1e-300 / 3, 6, 8};
 
 fs::path written_checkpoint(const std::string& name, Trainee& setup) {
   const fs::path directory = tiny::fresh_directory(name);
@@ -50,6 +50,7 @@ TEST(CheckpointTest, RoundTrip) {
   EXPECT_EQ(read.step, 7);
   EXPECT_EQ(read.tokens, 1234567890123);
   EXPECT_EQ(read.seconds, 0.1 + 0.2);
+  EXPECT_EQ(read.processor_seconds, 0.7);
   EXPECT_EQ(read.position.pool, 3u);
   EXPECT_EQ(read.position.batch, 4u);
   EXPECT_EQ(read.next_validation, 1.0 / 3);

@@ -47,6 +47,7 @@ inline std::vector<std::string> timeless_metrics(const std::filesystem::path& di
   for (std::string line; std::getline(stream, line);) {
     auto parsed = nlohmann::json::parse(line);
     parsed.erase("seconds");
+    parsed.erase("processor_seconds");
     parsed.erase("tokens_per_second");
     lines.push_back(parsed.dump());
   }
