@@ -150,7 +150,7 @@ void CacheSequence::reserve(int64_t length) {
 void CacheSequence::append_head(int64_t head, const NewRows& rows) {
   Marks& marks = marks_[static_cast<size_t>(head)];
   const auto copy_row = [](float* to, const float* from, int64_t width, int64_t stride) {
-    std::memcpy(to, from, static_cast<size_t>(width) * sizeof(float));
+    std::copy_n(from, width, to);
     std::fill(to + width, to + stride, 0.0F);
     return largest_magnitude(from, width);
   };
