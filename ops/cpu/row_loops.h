@@ -116,9 +116,11 @@ inline Vec<T> exponential(Vec<T> x) {
                                             1.0 / 39916800,
                                             1.0 / 479001600,
                                             1.0 / 6227020800};
-  const Vec<T> shifted = x * kLog2E + kRound;
+  // What lies below is dropped at the end; here its exponent would overflow.
+  const Vec<T> bounded = larger(x, broadcast(kLowest));
+  const Vec<T> shifted = bounded * kLog2E + kRound;
   const Vec<T> k = shifted - kRound;
-  const Vec<T> rest = (x - k * kLn2High) - k * kLn2Low;
+  const Vec<T> rest = (bounded - k * kLn2High) - k * kLn2Low;
   Vec<T> result = broadcast(static_cast<T>(kInverseFactorial[kDegree]));
   for (int power = kDegree - 1; power >= 0; --power) {
     result = result * rest + static_cast<T>(kInverseFactorial[power]);

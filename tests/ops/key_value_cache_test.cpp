@@ -88,13 +88,14 @@ TEST_F(KeyValueCacheTest, GrowthIsAmortised) {
 
 // |k - scale (c - 128)| <= error and |scale (c - 128)| <= norm, in double, whatever the keys are.
 TEST_F(KeyValueCacheTest, CodesStayWithinTheirBounds) {
-  if (cpu::decode_functions(cpu::chosen_capability()).encode_page == nullptr) GTEST_SKIP();
+  const bool codes_keys = cpu::decode_functions(cpu::chosen_capability()).encode_page != nullptr;
   for (const test::NamedCase& of : test::hostile_cases(4096, 20)) {
     SCOPED_TRACE(of.name);
     const KeyValueCache cache = test::cache_of(of.inputs);
     const cpu::CachedHead head = cache.sequence(0).head(1);
     const at::Tensor keys = cache.keys(0)[1].to(at::kDouble);
-    ASSERT_EQ(head.coded_pages, 64);
+    ASSERT_EQ(head.coded_pages, codes_keys ? 64 : 0);
+    if (!codes_keys) continue;
     ASSERT_EQ(head.coded_groups, 1);
     for (int64_t page = 0; page < 64; ++page) {
       const at::Tensor bytes =
