@@ -13,14 +13,6 @@
 
 namespace giantrabbit::ops::cpu {
 
-// One block of queries of one head.
-struct QueryBlock {
-  int64_t batch;
-  int64_t head;
-  Range queries;
-  int64_t count() const { return queries.end - queries.begin; }
-};
-
 template <class T>
 QueryBlock query_block(const AttentionProblem<T>& problem, int64_t batch, int64_t head, int64_t block) {
   const int64_t begin = block * problem.block_queries();

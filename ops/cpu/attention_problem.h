@@ -41,6 +41,14 @@ struct Range {
   bool empty() const { return begin >= end; }
 };
 
+// One block of queries of one head.
+struct QueryBlock {
+  int64_t batch;
+  int64_t head;
+  Range queries;
+  int64_t count() const { return queries.end - queries.begin; }
+};
+
 class MaskRules {
  public:
   explicit MaskRules(const AttentionCall& call);

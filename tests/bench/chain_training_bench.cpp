@@ -1,4 +1,5 @@
-// Training steps with long chains: the sparse model against the dense one, same shapes, same data,
+// Training steps with long chains: the sparse model against the dense one, which attends once by this
+// library's softmax and once by LibTorch's fused attention (losses checked first); same shapes, same data,
 // alternating in one process, one thread. In, --tokens LIST (lengths of the decoder's input) and --rounds N;
 // out, a table of milliseconds per step, their ratio and tokens per second. Chains of row reduction follow
 // each other until the length is reached. Queries start with scores of unit variance for both normalisers, as
@@ -10,6 +11,7 @@
 #include <cxxopts.hpp>
 #include <fmt/format.h>
 
+#include <torch/library.h>
 #include <torch/torch.h>
 
 #include "data/example_source.h"
@@ -42,6 +44,28 @@ Sequence long_chain(const data::ExampleSource& source, int64_t batch, int64_t to
           ids.narrow(0, 1, batch * tokens).view({batch, tokens})};
 }
 
+// While it lives, sparse_mask_attention is LibTorch's fused attention: softmax over all keys, or causal. All
+// prompts here have one length, so key_lengths hide nothing.
+class FusedAttention {
+ public:
+  FusedAttention()
+      : library_(torch::Library::IMPL, "giantrabbit", c10::DispatchKey::AutogradCPU, __FILE__, __LINE__) {
+    library_.impl("sparse_mask_attention", TORCH_FN(attend));
+  }
+
+ private:
+  using OptionalTensor = std::optional<at::Tensor>;
+  static at::Tensor attend(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
+                           std::string_view normalizer, std::optional<double> scale, bool causal,
+                           std::optional<int64_t> window, const OptionalTensor& /*key_lengths*/,
+                           const OptionalTensor& row_offsets, const OptionalTensor& /*key_indices*/,
+                           int64_t /*block_rows*/, int64_t /*block_columns*/, const OptionalTensor& bias) {
+    TORCH_CHECK(normalizer == "softmax" && !window && !row_offsets && !bias);
+    return at::scaled_dot_product_attention(query, key, value, {}, 0.0, causal, scale);
+  }
+  torch::Library library_;
+};
+
 class ChainTraining {
  public:
   ChainTraining(const data::ExampleSource& source, const std::string& attention) {
@@ -55,11 +79,14 @@ class ChainTraining {
     optimizer_.emplace(network_, train);
   }
 
-  void step(const Sequence& sequence) {
+  double step(const Sequence& sequence) {
     optimizer_->zero_gradients();
     const torch::Tensor logits = network_->forward(sequence.inputs);
-    model::sequence_loss(network_->config(), logits, sequence.target, data::Vocabulary::pad).backward();
+    const torch::Tensor loss =
+        model::sequence_loss(network_->config(), logits, sequence.target, data::Vocabulary::pad);
+    loss.backward();
     optimizer_->step(0);  // a rate of zero: every step does the same work
+    return loss.item<double>();
   }
 
  private:
@@ -101,11 +128,21 @@ int run(int argc, char** argv) {
     const int64_t tokens = std::stoll(length);
     const int64_t batch = std::max<int64_t>(1, 2048 / tokens);
     const Sequence sequence = long_chain(source, batch, tokens);
-    const bench::Comparison result = bench::compare(
-        [&] { sparse.step(sequence); }, [&] { dense.step(sequence); }, {arguments["rounds"].as<int>(), 0});
-    bench::print_comparison(
-        fmt::format("{} x {} tokens", batch, tokens), result,
-        fmt::format("{:.0f}", static_cast<double>(batch * tokens) / result.cpu.a.minimum));
+    const auto fused_step = [&] {
+      const FusedAttention fused;
+      return dense.step(sequence);
+    };
+    // Softmax twice, in fp32: sums over the keys in another order.
+    const double difference = std::abs(dense.step(sequence) - fused_step());
+    TORCH_CHECK(difference < 1e-4, "the losses of the two dense models differ by ", difference);
+    const bench::Plan plan{arguments["rounds"].as<int>(), 0};
+    const auto print = [&](const std::string& other, const bench::Comparison& result) {
+      bench::print_comparison(
+          fmt::format("{} x {} tokens, {}", batch, tokens, other), result,
+          fmt::format("{:.0f}", static_cast<double>(batch * tokens) / result.cpu.a.minimum));
+    };
+    print("dense, ours", bench::compare([&] { sparse.step(sequence); }, [&] { dense.step(sequence); }, plan));
+    print("dense, LibTorch's", bench::compare([&] { sparse.step(sequence); }, fused_step, plan));
   }
   return 0;
 }

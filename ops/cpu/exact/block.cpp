@@ -76,25 +76,20 @@ const Functions& chosen_functions() {
 #endif
 }
 
-void Counters::add(const Counters& other) {
-  scored += other.scored;
-  refined += other.refined;
-  support += other.support;
-  skipped += other.skipped;
-  dense += other.dense;
-  bytes += other.bytes;
+int64_t code_steps(int64_t width) {
+  const Functions& functions = chosen_functions();
+  const int64_t steps = width / functions.coordinates_per_step;
+  return (steps + functions.step_multiple - 1) / functions.step_multiple * functions.step_multiple;
 }
 
 BlockStages::BlockStages(const AttentionProblem<float>& problem)
     : problem_(problem), functions_(chosen_functions()), memory_(thread_memory()) {
   memory_.clear();
-  const int64_t step = functions_.step_multiple;
-  steps_ = (problem.width / functions_.coordinates_per_step + step - 1) / step * step;
   capacity_ = kBlockQueries * std::clamp(problem.keys / kWideShare, kAlwaysNarrow, kMostEntries) +
               problem.keys + kBlockKeys;
   const auto allocate = [&]<class T>(T*& array, int64_t count) { array = memory_.array<T>(count); };
   allocate(rows_.queries, kBlockQueries * problem.width);
-  allocate(rows_.codes, kBlockQueries * steps_);
+  allocate(rows_.codes, kBlockQueries * code_steps(problem.width));
   for (float** array :
        {&rows_.scale, &rows_.inverse, &rows_.norm, &rows_.error, &rows_.bound, &rows_.maximum, &rows_.tau}) {
     allocate(*array, kBlockQueries);
@@ -123,19 +118,19 @@ BlockStages::BlockStages(const AttentionProblem<float>& problem)
   }
 }
 
-void BlockStages::find_visible(const BlockPlace& place) {
+void BlockStages::find_visible(const QueryBlock& block) {
   first_block_ = blocks_of(problem_.keys);
   last_block_ = 0;
   visible_ = 0;
   for (int64_t i = 0; i < rows_.rows; ++i) {
-    const int64_t query = place.queries.begin + i;
-    const Range range = problem_.rules.range(place.batch, query);
+    const int64_t query = block.queries.begin + i;
+    const Range range = problem_.rules.range(block.batch, query);
     begin_[static_cast<size_t>(i)] = static_cast<int32_t>(range.begin);
     end_[static_cast<size_t>(i)] = static_cast<int32_t>(range.end);
     if (listed_ != nullptr) {
       uint64_t* words = listed_ + i * rows_.listed_blocks;
       std::fill_n(words, rows_.listed_blocks, uint64_t{0});
-      problem_.rules.for_each_listed(place.batch, place.head, query, range, [&](Range listed) {
+      problem_.rules.for_each_listed(block.batch, block.head, query, range, [&](Range listed) {
         for (int64_t key = listed.begin; key < listed.end; ++key) {
           words[key / kBlockKeys] |= uint64_t{1} << (key % kBlockKeys);
         }
@@ -154,11 +149,11 @@ bool BlockStages::is_wide(int64_t marked) const {
          marked > kMostEntries * rows_.rows;
 }
 
-bool BlockStages::begin(const BlockPlace& place, const HeadOperands& head) {
-  rows_.rows = place.queries.end - place.queries.begin;
-  const Rows queries{problem_.query.at(place.batch, place.head, place.queries.begin), problem_.query.row};
+bool BlockStages::begin(const QueryBlock& block, const HeadOperands& head) {
+  rows_.rows = block.count();
+  const Rows queries{problem_.query.at(block.batch, block.head, block.queries.begin), problem_.query.row};
   if (!functions_.quantise_queries(queries, problem_.scale, head.codes.steps, rows_)) return false;
-  find_visible(place);
+  find_visible(block);
   current_ = 0;
   std::fill_n(list(0).offsets, rows_.rows + 1, 0);
   std::fill_n(rows_.bound, rows_.rows, -std::numeric_limits<float>::infinity());
@@ -176,9 +171,9 @@ bool BlockStages::refine(const HeadOperands& head) {
 
 // The seed lies where the block's own diagonal meets the keys: there causal queries see most, and there the
 // keys of local models matter most.
-void BlockStages::place_seed(const BlockPlace& place) {
+void BlockStages::place_seed(const QueryBlock& block) {
   const int64_t blocks = std::min(last_block_ - first_block_, kSeedBlocks);
-  const int64_t diagonal = place.queries.end + problem_.keys - problem_.queries;
+  const int64_t diagonal = block.queries.end + problem_.keys - problem_.queries;
   const int64_t end =
       std::clamp(blocks_of(std::max<int64_t>(diagonal, 0)), first_block_ + blocks, last_block_);
   pass_.first = end - blocks;
@@ -197,8 +192,8 @@ bool BlockStages::seed(const HeadOperands& head, int64_t& marked) {
 }
 
 // Passes grow around the seed, to both sides.
-bool BlockStages::passes(const BlockPlace& place, const HeadOperands& head) {
-  place_seed(place);
+bool BlockStages::passes(const QueryBlock& block, const HeadOperands& head) {
+  place_seed(block);
   Range seen{pass_.first, pass_.first + pass_.count};
   int64_t marked = 0;
   if (!seed(head, marked)) return false;
@@ -221,12 +216,12 @@ bool BlockStages::passes(const BlockPlace& place, const HeadOperands& head) {
   return true;
 }
 
-bool BlockStages::run(const BlockPlace& place, const HeadOperands& head, int64_t* counts,
+bool BlockStages::run(const QueryBlock& block, const HeadOperands& head, int64_t* counts,
                       BlockSupport* support) {
   counters_ = {};
-  if (!begin(place, head)) return false;
-  if (first_block_ < last_block_ && !passes(place, head)) return false;
-  const BlockOutput to{output->at(place.batch, place.head, place.queries.begin),
+  if (!begin(block, head)) return false;
+  if (first_block_ < last_block_ && !passes(block, head)) return false;
+  const BlockOutput to{output->at(block.batch, block.head, block.queries.begin),
                        output->row,
                        problem_.value_width,
                        support != nullptr ? support_keys_ : nullptr,

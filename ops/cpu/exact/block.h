@@ -15,6 +15,9 @@ namespace giantrabbit::ops::cpu::exact {
 // The stages of the chosen instruction set.
 const Functions& chosen_functions();
 
+// Dwords per key of the codes of a head of this width: the steps of KeyCodes, padded.
+int64_t code_steps(int64_t width);
+
 // What the exact path did; sums over blocks.
 struct Counters {
   int64_t scored = 0;   // pairs of query and key scored in low precision
@@ -24,8 +27,6 @@ struct Counters {
   int64_t dense = 0;    // pairs scored by the dense path
   int64_t bytes = 0;    // of codes, keys and values read
   static constexpr int64_t kCount = 6;
-
-  void add(const Counters& other);
 };
 
 // The keys and values of one head.
@@ -43,13 +44,6 @@ struct QueryBlocks {
   int64_t queries;
   int64_t count() const;
   Range range(int64_t block) const;
-};
-
-// A block's place in the problem.
-struct BlockPlace {
-  int64_t batch;
-  int64_t head;
-  Range queries;
 };
 
 struct BlockSupport {
@@ -86,24 +80,23 @@ class BlockStages {
 
   // False: the block is wide (or holds numbers that are not finite) and nothing was written. `counts` gets
   // the support sizes of the rows; `support` is filled if it is not null.
-  bool run(const BlockPlace& place, const HeadOperands& head, int64_t* counts, BlockSupport* support);
+  bool run(const QueryBlock& block, const HeadOperands& head, int64_t* counts, BlockSupport* support);
   const Counters& counters() const { return counters_; }
 
   const HeadsView<float>* output = nullptr;  // where rows of the result go
 
  private:
-  bool begin(const BlockPlace& place, const HeadOperands& head);
-  void find_visible(const BlockPlace& place);
+  bool begin(const QueryBlock& block, const HeadOperands& head);
+  void find_visible(const QueryBlock& block);
   bool is_wide(int64_t marked) const;
   bool refine(const HeadOperands& head);
-  void place_seed(const BlockPlace& place);
+  void place_seed(const QueryBlock& block);
   bool seed(const HeadOperands& head, int64_t& marked);
-  bool passes(const BlockPlace& place, const HeadOperands& head);
+  bool passes(const QueryBlock& block, const HeadOperands& head);
   Candidates& list(int64_t i) { return lists_[static_cast<size_t>(i)]; }
 
   const AttentionProblem<float>& problem_;
   const Functions& functions_;
-  int64_t steps_;
   int64_t capacity_;  // of a list of candidates
   ScratchMemory& memory_;
   QueryRows rows_{};

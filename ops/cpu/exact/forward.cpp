@@ -52,7 +52,7 @@ class ExactForward {
       : problem_(make_problem<float>(call)),
         output_(heads_view<float>(output)),
         keep_support_(keep_support),
-        steps_(padded_steps()),
+        steps_(exact::code_steps(problem_.width)),
         key_blocks_((problem_.keys + kBlockKeys - 1) / kBlockKeys),
         cut_{problem_.queries},
         blocks_(cut_.count()),
@@ -74,12 +74,6 @@ class ExactForward {
 
  private:
   int64_t heads() const { return problem_.batch * problem_.key_heads; }
-
-  int64_t padded_steps() const {
-    const exact::Functions& functions = exact::chosen_functions();
-    const int64_t steps = problem_.width / functions.coordinates_per_step;
-    return (steps + functions.step_multiple - 1) / functions.step_multiple * functions.step_multiple;
-  }
 
   exact::HeadOperands operands(int64_t batch, int64_t key_head) const {
     const int64_t first = (batch * problem_.key_heads + key_head) * key_blocks_;
