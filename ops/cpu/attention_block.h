@@ -58,6 +58,26 @@ class WeightBlock {
     }
   }
 
+  // Copies the weights of the block to rows of whole paddings of keys, for load().
+  void save(RowMatrix<A> to) const {
+    for_each_strip_row([&](const Strip& strip, int64_t i) {
+      std::copy(weights.row(i) + strip.columns.begin, weights.row(i) + strip.columns.end,
+                to.data + i * to.row + strip.columns.begin);
+    });
+  }
+
+  // As compute(), from what save() wrote.
+  void load(const QueryBlock& block, RowMatrix<const A> from) {
+    columns.find(block.batch, block.head, block.queries);
+    weights.set_columns(columns.count());
+    visible.resize(static_cast<size_t>(block.count()));
+    for_each_strip_row([&](const Strip& strip, int64_t i) {
+      const A* row = from.data + i * from.row;
+      std::copy(row + strip.columns.begin, row + strip.columns.end, weights.row(i) + strip.columns.begin);
+      visible[static_cast<size_t>(i)] = whole_paddings(columns.visible(i));
+    });
+  }
+
   // Columns of a strip: result[rows, columns] = left[rows, depth] . right[depth, keys of the columns].
   void multiply_strip(const Strip& strip, const StridedMatrix<A>& left, int64_t depth,
                       const ScratchMatrix<A>& right, const ScratchMatrix<A>& result) const {
@@ -113,6 +133,18 @@ class WeightBlock {
   std::vector<Range> visible;  // whole paddings that hold all columns that a query may see
 
  private:
+  static Range whole_paddings(Range seen) {
+    if (seen.empty()) return seen;
+    return {seen.begin / kColumnPadding * kColumnPadding, padded_columns(seen.end)};
+  }
+
+  template <class Function>
+  void for_each_strip_row(const Function& function) const {
+    for (const Strip& strip : columns.strips()) {
+      for (int64_t i = strip.rows.begin; i < strip.rows.end; ++i) function(strip, i);
+    }
+  }
+
   void normalize(const QueryBlock& block, const Strip& strip, int64_t i, const SeeScores<A>& see) {
     A* row = weights.row(i);
     Range& range = visible[static_cast<size_t>(i)] = columns.visible(i);
@@ -131,7 +163,7 @@ class WeightBlock {
   void normalize_padded(const Strip& strip, A* row, int64_t i, const SeeScores<A>& see) {
     Range& range = visible[static_cast<size_t>(i)];
     const Range seen = range;
-    if (!seen.empty()) range = {seen.begin / kColumnPadding * kColumnPadding, padded_columns(seen.end)};
+    range = whole_paddings(seen);
     clear_hidden(strip, row, i);
     if (seen.empty()) return;
     const auto fill_edges = [&](A value) {

@@ -19,8 +19,10 @@ template <class T>
 class DenseForward {
  public:
   using A = Accumulate<T>;
-  // Sees a part of a block, at most problem.block_queries() queries, once its weights are there.
-  using SeeWeights = std::function<void(const QueryBlock& part, const WeightBlock<T>& weights)>;
+  // Sees a part of a block, at most problem.block_queries() queries, once its weights are there. `sparse`
+  // holds those that are not 0 if they are few, else it is null.
+  using SeeWeights = std::function<void(const QueryBlock& part, const WeightBlock<T>& weights,
+                                        const SparseBlock<T>* sparse)>;
 
   // `problem` needs to live longer. `output` is [batch, heads, queries, value width].
   DenseForward(const AttentionProblem<T>& problem, const HeadsView<T>& output);
@@ -33,7 +35,7 @@ class DenseForward {
   void run(const QueryBlock& block, const SeeScores<A>& scores, const SeeWeights& weights);
 
  private:
-  void write_output(const QueryBlock& part);
+  void write_output(const QueryBlock& part, bool sparse);
   void combine_values(const RowMatrix<A>& result);
 
   const AttentionProblem<T>& problem_;
@@ -73,13 +75,17 @@ class DenseBackward {
   // Writes the block's rows of the gradients of queries and scores and adds to the sums. Any number of
   // queries of a head that shares the begun key/value head.
   void add(const QueryBlock& block);
+  // The same with the block's weights, as WeightBlock::save() left them part by part; null: they are
+  // computed.
+  void add(const QueryBlock& block, RowMatrix<const A> weights);
   // Writes the sums to the targets.
   void end_head();
 
  private:
-  void add_part(const QueryBlock& part);
+  void add_part(const QueryBlock& part, RowMatrix<const A> weights);
   void add_dense(const QueryBlock& part, const RowMatrix<const A>& output_grad);
   void add_sparse(const QueryBlock& part, const RowMatrix<const A>& output_grad);
+  void transpose_keys();
   void transpose_values();
   void compute_score_grad(const RowMatrix<const A>& output_grad);
   void write_query_grad(const QueryBlock& part);
@@ -102,7 +108,9 @@ class DenseBackward {
   SparseBlock<T> sparse_;
   ScratchMatrix<A> sparse_grad_;  // one row
   RowMatrix<const A> values_{};
+  RowsView<T> key_rows_{};
   RowsView<T> value_rows_{};
+  bool keys_are_transposed_ = false;
   bool values_are_transposed_ = false;
   std::optional<bool> finite_keys_;
   ResultRows<T> key_sums_;

@@ -28,7 +28,8 @@ template <class T>
 void DenseBackward<T>::begin_head(int64_t batch, int64_t key_head, bool keep_sums) {
   const Range all{0, problem_.keys};
   const auto keys = rows_view(problem_.key, batch, key_head, all, problem_.width);
-  pack_transposed(keys, problem_.scale, keys_transposed_);
+  key_rows_ = keys;
+  keys_are_transposed_ = false;
   value_rows_ = rows_view(problem_.value, batch, key_head, all, problem_.value_width);
   values_are_transposed_ = false;
   if (problem_.normalizer != Normalizer::softmax) values_ = right_factor(value_rows_, packed_values_);
@@ -46,7 +47,16 @@ void DenseBackward<T>::begin_head(int64_t batch, int64_t key_head, bool keep_sum
 
 template <class T>
 void DenseBackward<T>::add(const QueryBlock& block) {
-  for_each_part(block, problem_.block_queries(), [&](const QueryBlock& part) { add_part(part); });
+  add(block, {});
+}
+
+template <class T>
+void DenseBackward<T>::add(const QueryBlock& block, RowMatrix<const A> weights) {
+  for_each_part(block, problem_.block_queries(), [&](const QueryBlock& part) {
+    RowMatrix<const A> rows = weights;
+    if (rows.data != nullptr) rows.data += (part.queries.begin - block.queries.begin) * rows.row;
+    add_part(part, rows);
+  });
 }
 
 template <class T>
@@ -56,8 +66,13 @@ void DenseBackward<T>::end_head() {
 }
 
 template <class T>
-void DenseBackward<T>::add_part(const QueryBlock& part) {
-  weights_.compute(part, keys_transposed_, {});
+void DenseBackward<T>::add_part(const QueryBlock& part, RowMatrix<const A> weights) {
+  if (weights.data != nullptr) {
+    weights_.load(part, weights);
+  } else {
+    transpose_keys();
+    weights_.compute(part, keys_transposed_, {});
+  }
   const RowMatrix<const A> grad_rows =
       right_factor(rows_view(output_grad_, part.batch, part.head, part.queries, problem_.value_width),
                    packed_output_grad_);
@@ -120,7 +135,14 @@ void DenseBackward<T>::add_sparse(const QueryBlock& part, const RowMatrix<const 
   if (targets_.query.data) query_rows.store(part.count());
 }
 
-// Only blocks with many weights need the values as columns.
+// Only blocks whose weights nobody kept need the keys as columns,
+template <class T>
+void DenseBackward<T>::transpose_keys() {
+  if (!keys_are_transposed_) pack_transposed(key_rows_, problem_.scale, keys_transposed_);
+  keys_are_transposed_ = true;
+}
+
+// and only blocks with many weights the values.
 template <class T>
 void DenseBackward<T>::transpose_values() {
   if (!values_are_transposed_) pack_transposed(value_rows_, A(1), values_transposed_);

@@ -25,24 +25,25 @@ void DenseForward<T>::prepare_head(int64_t batch, int64_t key_head) {
 
 template <class T>
 void DenseForward<T>::run(const QueryBlock& block) {
-  run(block, {}, [](const QueryBlock&, const WeightBlock<T>&) {});
+  run(block, {}, {});
 }
 
 template <class T>
 void DenseForward<T>::run(const QueryBlock& block, const SeeScores<A>& scores, const SeeWeights& weights) {
   for_each_part(block, problem_.block_queries(), [&](const QueryBlock& part) {
     weights_.compute(part, keys_, scores);
-    weights(part, weights_);
-    write_output(part);
+    const bool sparse = problem_.normalizer != Normalizer::softmax && sparse_.compress(weights_);
+    if (weights) weights(part, weights_, sparse ? &sparse_ : nullptr);
+    write_output(part, sparse);
   });
 }
 
 // Weights of the block times the values, in the result's dtype.
 template <class T>
-void DenseForward<T>::write_output(const QueryBlock& part) {
+void DenseForward<T>::write_output(const QueryBlock& part, bool sparse) {
   const ResultRows<T> result(output_, part.batch, part.head, part.queries.begin, problem_.value_width,
                              packed_output_);
-  if (problem_.normalizer != Normalizer::softmax && sparse_.compress(weights_)) {
+  if (sparse) {
     const RowMatrix<A> rows = result.matrix();
     for (int64_t i = 0; i < part.count(); ++i) {
       combine<A>(sparse_.row(i), values_, problem_.value_width, rows.data + i * rows.row);

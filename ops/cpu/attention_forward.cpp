@@ -31,7 +31,7 @@ void collect_head(const AttentionProblem<T>& problem, const QueryBlock& head, De
       if (scores[j] != -std::numeric_limits<A>::infinity()) kept[static_cast<size_t>(i)].push_back(j);
     }
   };
-  const auto see_weights = [&](const QueryBlock& part, const WeightBlock<T>& block) {
+  const auto see_weights = [&](const QueryBlock& part, const WeightBlock<T>& block, const SparseBlock<T>*) {
     for (int64_t i = 0; i < part.count(); ++i) {
       std::vector<int64_t>& kept_columns = kept[static_cast<size_t>(i)];
       const A* weights = block.weights.row(i);

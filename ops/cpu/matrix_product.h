@@ -55,7 +55,8 @@ bool all_finite(RowMatrix<const T> matrix, int64_t rows, int64_t columns) {
 // what a sparse row does not name is not touched.
 
 // The numbers of a row of whole paddings that are not 0 and their indices, counted from `first`. Returns how
-// many there are, or -1 if they are more than `limit`.
+// many there are, or -1 if they are more than `limit`. Needs room for kColumnPadding numbers behind the
+// limit.
 template <class T>
 int64_t compress(const T* row, int64_t n, int32_t first, int64_t limit, int32_t* indices, T* values) {
   return matrix_functions_of<T>().compress(row, n, first, limit, indices, values);

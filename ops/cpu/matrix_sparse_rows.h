@@ -10,18 +10,41 @@ namespace {
 
 // Whole vectors only: n and width are multiples of kColumnPadding, or rows are padded to it.
 
+// Appends the chosen lanes of a vector that begins at `index`; writes up to a whole vector behind them.
+template <class T>
+[[gnu::always_inline]] inline void append_lanes(Vec<T> vec, uint64_t bits, int32_t index, int32_t* indices,
+                                                T* values) {
+#if defined(__AVX512F__)
+  const __m512i all = _mm512_add_epi32(
+      _mm512_set1_epi32(index), _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15));
+  const __m512i chosen = _mm512_maskz_compress_epi32(static_cast<__mmask16>(bits), all);
+  if constexpr (sizeof(T) == 4) {
+    _mm512_storeu_si512(indices, chosen);
+    store<T>(values, (Vec<T>)_mm512_maskz_compress_ps(static_cast<__mmask16>(bits), (__m512)vec));
+  } else {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(indices), _mm512_castsi512_si256(chosen));
+    store<T>(values, (Vec<T>)_mm512_maskz_compress_pd(static_cast<__mmask8>(bits), (__m512d)vec));
+  }
+#else
+  for (int64_t found = 0; bits != 0; bits &= bits - 1, ++found) {
+    const int lane = __builtin_ctzll(bits);
+    indices[found] = index + lane;
+    values[found] = vec[lane];
+  }
+#endif
+}
+
 template <class T>
 int64_t compress(const T* row, int64_t n, int32_t first, int64_t limit, int32_t* indices, T* values) {
   constexpr int64_t kCount = Lanes<T>::count;
   int64_t found = 0;
   for (int64_t i = 0; i < n; i += kCount) {
-    uint64_t bits = lane_bits<T>(load(row + i) != T(0));
-    if (found + __builtin_popcountll(bits) > limit) return -1;
-    for (; bits != 0; bits &= bits - 1) {
-      const int64_t j = i + __builtin_ctzll(bits);
-      indices[found] = first + static_cast<int32_t>(j);
-      values[found++] = row[j];
-    }
+    const Vec<T> vec = load(row + i);
+    const uint64_t bits = lane_bits<T>(vec != T(0));
+    const int64_t count = __builtin_popcountll(bits);
+    if (found + count > limit) return -1;
+    append_lanes(vec, bits, first + static_cast<int32_t>(i), indices + found, values + found);
+    found += count;
   }
   return found;
 }

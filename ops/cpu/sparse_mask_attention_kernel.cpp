@@ -23,7 +23,7 @@ at::Tensor checked_output(const char* name, const AttentionCall& call) {
 at::Tensor attention_cpu(const AttentionCall& call) {
   at::Tensor output = checked_output(kName, call);
   if (cpu::exact_applies(call)) {
-    cpu::exact_forward(call, output, /*keep_support=*/false);
+    cpu::exact_forward(call, output, cpu::Keep::nothing);
     return output;
   }
   AT_DISPATCH_FLOATING_TYPES_AND2(at::kBFloat16, at::kHalf, call.query.scalar_type(), kName,
@@ -34,8 +34,10 @@ at::Tensor attention_cpu(const AttentionCall& call) {
 AttentionForTraining attention_forward_cpu(const AttentionCall& call) {
   if (!cpu::exact_applies(call)) return {attention_cpu(call), {}};
   at::Tensor output = checked_output(kName, call);
-  const cpu::SparseSupport support = cpu::exact_forward(call, output, /*keep_support=*/true);
-  return {output, {support.row_offsets, support.key_indices, support.weights, support.dense_blocks}};
+  const cpu::SparseSupport support = cpu::exact_forward(call, output, cpu::Keep::for_backward);
+  return {
+      output,
+      {support.row_offsets, support.key_indices, support.weights, support.wide_blocks, support.wide_weights}};
 }
 
 // AttentionSupport::counters where the dense path did everything.
@@ -53,22 +55,17 @@ at::Tensor dense_counters(const AttentionCall& call, const at::Tensor& row_offse
   return counters;
 }
 
-// Wide blocks keep no support: where there is one, the dense path collects everything.
 SupportTensors attention_support_cpu(const AttentionCall& call) {
   at::Tensor output = checked_output("sparse_mask_attention_support", call);
-  at::Tensor counters;
   if (cpu::exact_applies(call)) {
-    const cpu::SparseSupport support = cpu::exact_forward(call, output, /*keep_support=*/true);
-    if (!support.dense_blocks.any().item<bool>()) {
-      return {output, support.row_offsets, support.key_indices.to(at::kLong), support.weights,
-              support.counters};
-    }
-    counters = support.counters;
+    const cpu::SparseSupport support = cpu::exact_forward(call, output, cpu::Keep::everything);
+    return {output, support.row_offsets, support.key_indices.to(at::kLong), support.weights,
+            support.counters};
   }
   SupportTensors result =
       AT_DISPATCH_FLOATING_TYPES_AND2(at::kBFloat16, at::kHalf, call.query.scalar_type(), kName,
                                       [&] { return cpu::attention_support<scalar_t>(call, output); });
-  std::get<4>(result) = counters.defined() ? counters : dense_counters(call, std::get<1>(result));
+  std::get<4>(result) = dense_counters(call, std::get<1>(result));
   return result;
 }
 
@@ -88,9 +85,9 @@ AttentionGradients attention_backward_cpu(const at::Tensor& grad, const Attentio
     cpu::SparseSupport support;
     if (saved.empty()) {
       at::Tensor output = checked_output(kName, call);
-      support = cpu::exact_forward(call, output, /*keep_support=*/true);
+      support = cpu::exact_forward(call, output, cpu::Keep::for_backward);
     } else {
-      support = {saved[0], saved[1], saved[2], saved[3], {}};
+      support = {saved[0], saved[1], saved[2], saved[3], saved[4], {}};
     }
     cpu::exact_backward(grad, call, support, gradients);
     return gradients;

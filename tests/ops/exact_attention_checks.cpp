@@ -205,7 +205,8 @@ KernelSupport kernel_support(const AttentionCall& call) {
   std::tie(result.output, result.saved) = call_attention_forward(call);
   const int64_t rows = call.batch() * call.heads() * call.queries();
   const auto& saved = result.saved;
-  // Wide blocks keep no support: the dense path's own is taken there, whose arithmetic is the same.
+  // Where a block keeps no entries those of the support operator are taken, whose arithmetic is the same.
+  const auto [output, offsets, keys, all_weights, counters] = call_attention_support(call);
   at::Tensor wide = torch::ones({rows}, torch::kBool);
   at::Tensor weights = torch::zeros({rows, call.keys()}, torch::kDouble);
   if (!saved.empty()) {
@@ -213,18 +214,15 @@ KernelSupport kernel_support(const AttentionCall& call) {
     std::vector<at::Tensor> parts;
     for (int64_t block = 0; block < blocks.count(); ++block) {
       const cpu::Range queries = blocks.range(block);
-      parts.push_back(saved[3].narrow(2, block, 1).expand({-1, -1, queries.end - queries.begin}));
+      parts.push_back(saved[3].ge(0).narrow(2, block, 1).expand({-1, -1, queries.end - queries.begin}));
     }
     wide = at::cat(parts, 2).flatten();
     weights = written_out(saved[0], saved[1], saved[2], call.keys());
   }
-  result.all_narrow = !wide.any().item<bool>();
-  result.all_wide = wide.all().item<bool>();
-  if (!result.all_narrow) {
-    const auto [output, offsets, keys, dense_weights, counters] = call_attention_support(call);
-    weights =
-        torch::where(wide.unsqueeze(1), written_out(offsets, keys, dense_weights, call.keys()), weights);
-  }
+  const at::Tensor dense = counters.select(-1, 4);
+  result.all_narrow = dense.eq(0).all().item<bool>();
+  result.all_wide = dense.eq(call.queries() * call.keys()).all().item<bool>();
+  weights = torch::where(wide.unsqueeze(1), written_out(offsets, keys, all_weights, call.keys()), weights);
   result.weights = weights.view({call.batch(), call.heads(), call.queries(), call.keys()});
   return result;
 }

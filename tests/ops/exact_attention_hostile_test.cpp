@@ -210,6 +210,36 @@ TEST(ExactAttentionHostileTest, WideAndNarrowBlocksInOneHead) {
   expect_matches_definition({in}, "last flat, others narrow");
 }
 
+// Few weights are kept as entries, many as rows, rows that are too long not at all; gradients agree each
+// time.
+TEST(ExactAttentionHostileTest, WhatWideBlocksKeep) {
+  const auto run = [](double factor, int64_t keys, const SparseMask& mask, bool entries, bool rows) {
+    Inputs in = random_inputs({1, 4, 2, 130, keys, 32, 48}, at::kFloat);
+    in.query *= factor;
+    for (const Normalizer normalizer : {Normalizer::sparsemax, Normalizer::entmax15}) {
+      if (entries && normalizer == Normalizer::entmax15) continue;  // wider at these scores
+      const test::ExactCase of{in, mask, normalizer};
+      const std::string label = "factor " + std::to_string(factor) + ", keys " + std::to_string(keys);
+      expect_matches_definition(of, label);
+      const test::KernelSupport kernel = kernel_support(of.call());
+      ASSERT_EQ(kernel.saved.size(), 5U);
+      EXPECT_TRUE(kernel.all_wide) << label;
+      EXPECT_EQ(kernel.saved[3].lt(0).all().item<bool>(), entries) << label;
+      EXPECT_EQ(kernel.saved[4].numel() > 0, rows) << label;
+    }
+  };
+  SparseMask causal;
+  causal.causal = true;
+  SparseMask window;
+  window.window = 500;
+  run(0.001, 700, {}, false, true);
+  run(0.0, 150, causal, false, true);
+  run(0.0, 1500, window, false, true);
+  run(0.015, 900, {}, true, true);
+  run(0.008, 2100, {}, true, false);
+  run(0.001, 2100, {}, false, false);
+}
+
 // Bytes of up to 255 times up to 127: a sum over more than 66,311 coordinates may leave 32 bits, so such
 // widths go the dense way.
 TEST(ExactAttentionHostileTest, AsWideAsSumsOfCodesGet) {

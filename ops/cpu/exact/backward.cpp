@@ -32,7 +32,7 @@ class ExactBackward {
         grad_(heads_view<const float>(grad)),
         support_(support),
         targets_(targets),
-        blocks_(support.dense_blocks.size(2)),
+        blocks_(support.wide_blocks.size(2)),
         offsets_(support.row_offsets.const_data_ptr<int64_t>()),
         keys_(support.key_indices.const_data_ptr<int32_t>()),
         weights_(support.weights.const_data_ptr<float>()) {}
@@ -40,7 +40,7 @@ class ExactBackward {
   void run() {
     if (targets_.query.data != nullptr || targets_.key.data != nullptr) run_rows();
     if (targets_.key.data != nullptr || targets_.value.data != nullptr) run_keys();
-    run_dense();
+    run_wide();
   }
 
  private:
@@ -152,34 +152,42 @@ class ExactBackward {
                    });
   }
 
-  void run_dense() {
-    const bool* dense = support_.dense_blocks.const_data_ptr<bool>();
+  void run_wide() {
+    const int64_t* places = support_.wide_blocks.const_data_ptr<int64_t>();
     const int64_t unit_blocks = problem_.group() * blocks_;
     std::vector<int64_t> marked;  // key heads
     for (int64_t unit = 0; unit < problem_.batch * problem_.key_heads; ++unit) {
-      const bool* of_unit = dense + unit * unit_blocks;
-      if (std::any_of(of_unit, of_unit + unit_blocks, [](bool wide) { return wide; })) marked.push_back(unit);
+      const int64_t* of_unit = places + unit * unit_blocks;
+      if (std::any_of(of_unit, of_unit + unit_blocks, [](int64_t place) { return place >= 0; }))
+        marked.push_back(unit);
     }
     at::parallel_for(0, static_cast<int64_t>(marked.size()), 1, [&](int64_t begin, int64_t end) {
       DenseBackward<float> path(problem_, grad_, targets_);
       for (int64_t i = begin; i < end; ++i) {
         const int64_t unit = marked[static_cast<size_t>(i)];
-        run_dense_head(unit, dense + unit * unit_blocks, path);
+        run_wide_head(unit, places + unit * unit_blocks, path);
       }
     });
   }
 
   // Adds to what run_rows() and run_keys() wrote.
-  void run_dense_head(int64_t unit, const bool* dense, DenseBackward<float>& path) const {
+  void run_wide_head(int64_t unit, const int64_t* places, DenseBackward<float>& path) const {
     const int64_t batch = unit / problem_.key_heads;
     const int64_t key_head = unit % problem_.key_heads;
     const exact::QueryBlocks cut{problem_.queries};
     path.begin_head(batch, key_head, /*keep_sums=*/true);
     for (int64_t i = 0; i < problem_.group() * blocks_; ++i) {
-      const Range queries = cut.range(i % blocks_);
-      if (dense[i]) path.add({batch, key_head * problem_.group() + i / blocks_, queries});
+      if (places[i] < 0) continue;
+      path.add({batch, key_head * problem_.group() + i / blocks_, cut.range(i % blocks_)},
+               kept_weights(places[i]));
     }
     path.end_head();
+  }
+
+  RowMatrix<const float> kept_weights(int64_t place) const {
+    const at::Tensor& weights = support_.wide_weights;
+    if (weights.numel() == 0) return {};
+    return {weights.const_data_ptr<float>() + place * weights.stride(0), weights.stride(1)};
   }
 
   const AttentionProblem<float> problem_;

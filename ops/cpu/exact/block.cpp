@@ -9,11 +9,9 @@
 namespace giantrabbit::ops::cpu::exact {
 namespace {
 
-// Beyond a third of the visible pairs (and 16 a row) the dense path is faster. The bound in entries keeps
-// the memory of lists and supports proportional to the number of queries.
+// Beyond a third of the visible pairs (and 16 a row) the dense path is faster.
 constexpr int64_t kWideShare = 3;
 constexpr int64_t kAlwaysNarrow = 16;
-constexpr int64_t kMostEntries = 1024;
 // Seeds are counted as they come: a block that is wide by its first rows is not looked at further.
 constexpr int64_t kSeedRows = 48;
 // Each pass looks at three times the keys seen so far: bounds sharpen before most keys are filtered.

@@ -29,6 +29,10 @@ struct Counters {
   static constexpr int64_t kCount = 6;
 };
 
+// Supports of a narrow block have at most this many entries a row on average: that keeps the memory of lists
+// and supports proportional to the number of queries.
+inline constexpr int64_t kMostEntries = 1024;
+
 // The keys and values of one head.
 struct HeadOperands {
   int64_t count;

@@ -32,8 +32,8 @@
 #include <ATen/Functions.h>
 #include <ATen/Parallel.h>
 
-#include "ops/cpu/attention_dense.h"
 #include "ops/cpu/exact/block.h"
+#include "ops/cpu/exact/wide.h"
 
 namespace giantrabbit::ops::cpu {
 namespace {
@@ -48,17 +48,19 @@ constexpr int64_t kWidest = 16384;
 // Everything that the blocks of a call share.
 class ExactForward {
  public:
-  ExactForward(const AttentionCall& call, at::Tensor& output, bool keep_support)
+  ExactForward(const AttentionCall& call, at::Tensor& output, Keep keep)
       : problem_(make_problem<float>(call)),
         output_(heads_view<float>(output)),
-        keep_support_(keep_support),
+        keep_(keep),
         steps_(exact::code_steps(problem_.width)),
         key_blocks_((problem_.keys + kBlockKeys - 1) / kBlockKeys),
         cut_{problem_.queries},
         blocks_(cut_.count()),
         counts_(at::empty({problem_.batch * problem_.heads * problem_.queries}, at::kLong)),
-        dense_(at::zeros({problem_.batch, problem_.heads, blocks_}, at::kBool)),
-        supports_(static_cast<size_t>(keep_support ? problem_.batch * problem_.heads * blocks_ : 0)),
+        wide_(at::zeros({problem_.batch, problem_.heads, blocks_}, at::kBool)),
+        places_(at::full({problem_.batch, problem_.heads, blocks_}, -1, at::kLong)),
+        wide_weights_(at::empty({0}, at::kFloat)),
+        supports_(static_cast<size_t>(keep != Keep::nothing ? problem_.batch * problem_.heads * blocks_ : 0)),
         counters_(static_cast<size_t>(problem_.batch * problem_.heads * blocks_)) {
     codes_ = at::empty({heads() * key_blocks_, steps_ * kBlockKeys}, at::kInt);
     scales_ = at::empty({4, heads() * key_blocks_}, at::kFloat);
@@ -68,8 +70,8 @@ class ExactForward {
   SparseSupport run() {
     quantise();
     run_blocks();
-    run_dense();
-    return keep_support_ ? join() : SparseSupport{};
+    run_wide();
+    return keep_ != Keep::nothing ? join() : SparseSupport{};
   }
 
  private:
@@ -110,35 +112,38 @@ class ExactForward {
     const int64_t index = unit * blocks_ + block;
     const Range queries = cut_.range(block);
     int64_t* counts = counts_.data_ptr<int64_t>() + unit * problem_.queries + queries.begin;
-    exact::BlockSupport* support = keep_support_ ? &supports_[static_cast<size_t>(index)] : nullptr;
     const bool narrow =
-        stages.run({batch, head, queries}, operands(batch, head / problem_.group()), counts, support);
-    if (!narrow) mark_dense(unit, block);
+        stages.run({batch, head, queries}, operands(batch, head / problem_.group()), counts, support(index));
+    if (!narrow) mark_wide(unit, block);
     if (narrow) counters_[static_cast<size_t>(index)] = stages.counters();
   }
 
-  void mark_dense(int64_t unit, int64_t block) {
+  exact::BlockSupport* support(int64_t index) {
+    return keep_ != Keep::nothing ? &supports_[static_cast<size_t>(index)] : nullptr;
+  }
+
+  void mark_wide(int64_t unit, int64_t block) {
     const int64_t index = unit * blocks_ + block;
     const Range queries = cut_.range(block);
-    dense_.data_ptr<bool>()[index] = true;
+    wide_.data_ptr<bool>()[index] = true;
     std::fill(counts_.data_ptr<int64_t>() + unit * problem_.queries + queries.begin,
               counts_.data_ptr<int64_t>() + unit * problem_.queries + queries.end, 0);
     counters_[static_cast<size_t>(index)] = {};
     counters_[static_cast<size_t>(index)].dense = (queries.end - queries.begin) * problem_.keys;
   }
 
-  // The last block of every head first; heads where it is wide go dense as a whole.
+  // The last block of every head first; heads where it is wide are so as a whole.
   void run_blocks() {
     const int64_t units = problem_.batch * problem_.heads;
-    bool* dense = dense_.data_ptr<bool>();
+    bool* wide = wide_.data_ptr<bool>();
     at::parallel_for(0, units, 1, [&](int64_t begin, int64_t end) {
       exact::BlockStages stages(problem_);
       stages.output = &output_;
       for (int64_t unit = begin; unit < end; ++unit) {
         const int64_t last = unit * blocks_ + blocks_ - 1;
-        dense[last] = !head_is_good(unit / problem_.heads, unit % problem_.heads / problem_.group());
-        if (!dense[last]) run_block(unit, blocks_ - 1, stages);
-        for (int64_t block = 0; dense[last] && block < blocks_; ++block) mark_dense(unit, block);
+        wide[last] = !head_is_good(unit / problem_.heads, unit % problem_.heads / problem_.group());
+        if (!wide[last]) run_block(unit, blocks_ - 1, stages);
+        for (int64_t block = 0; wide[last] && block < blocks_; ++block) mark_wide(unit, block);
       }
     });
     const int64_t rest = blocks_ - 1;
@@ -149,28 +154,32 @@ class ExactForward {
         // From both ends in turn: under a causal mask neighbouring halves cost the same.
         const int64_t turn = i % rest;
         const int64_t block = turn % 2 == 0 ? turn / 2 : rest - 1 - turn / 2;
-        if (!dense[i / rest * blocks_ + blocks_ - 1]) run_block(i / rest, block, stages);
+        if (!wide[i / rest * blocks_ + blocks_ - 1]) run_block(i / rest, block, stages);
       }
     });
   }
 
-  void run_dense() {
-    const bool* dense = dense_.const_data_ptr<bool>();
+  void run_wide() {
+    const bool* wide = wide_.const_data_ptr<bool>();
     std::vector<int64_t> marked;  // (batch, head, block), grouped by key head
-    for (int64_t i = 0; i < dense_.numel(); ++i) {
-      if (dense[i]) marked.push_back(i);
+    for (int64_t i = 0; i < wide_.numel(); ++i) {
+      if (wide[i]) marked.push_back(i);
     }
-    at::parallel_for(0, static_cast<int64_t>(marked.size()), 1, [&](int64_t begin, int64_t end) {
-      DenseForward<float> path(problem_, output_);
-      int64_t prepared = -1;
-      for (int64_t i = begin; i < end; ++i) {
-        const int64_t unit = marked[static_cast<size_t>(i)] / blocks_;
-        const int64_t batch = unit / problem_.heads;
-        const int64_t head = unit % problem_.heads;
-        const int64_t key_head = batch * problem_.key_heads + head / problem_.group();
-        if (key_head != prepared) path.prepare_head(batch, head / problem_.group());
-        prepared = key_head;
-        path.run({batch, head, cut_.range(marked[static_cast<size_t>(i)] % blocks_)});
+    const auto places = static_cast<int64_t>(marked.size());
+    const int64_t row = keep_ == Keep::for_backward ? exact::kept_row(problem_.keys) : 0;
+    if (row > 0) wide_weights_ = at::empty({places, exact::kBlockQueries, row}, at::kFloat);
+    at::parallel_for(0, places, 1, [&](int64_t begin, int64_t end) {
+      exact::WideForward path(problem_, output_, keep_);
+      for (int64_t place = begin; place < end; ++place) {
+        const int64_t index = marked[static_cast<size_t>(place)];
+        const int64_t unit = index / blocks_;
+        const Range queries = cut_.range(index % blocks_);
+        float* rows =
+            row > 0 ? wide_weights_.data_ptr<float>() + place * exact::kBlockQueries * row : nullptr;
+        const bool entries = path.run({unit / problem_.heads, unit % problem_.heads, queries},
+                                      counts_.data_ptr<int64_t>() + unit * problem_.queries + queries.begin,
+                                      support(index), rows);
+        if (!entries) places_.data_ptr<int64_t>()[index] = place;
       }
     });
   }
@@ -181,8 +190,11 @@ class ExactForward {
     for (size_t i = 0; i < supports_.size(); ++i) {
       first[i + 1] = first[i] + static_cast<int64_t>(supports_[i].keys.size());
     }
-    SparseSupport joined{at::empty({counts_.size(0) + 1}, at::kLong), at::empty({first.back()}, at::kInt),
-                         at::empty({first.back()}, at::kFloat), dense_,
+    SparseSupport joined{at::empty({counts_.size(0) + 1}, at::kLong),
+                         at::empty({first.back()}, at::kInt),
+                         at::empty({first.back()}, at::kFloat),
+                         places_,
+                         wide_weights_,
                          at::zeros({problem_.batch, problem_.heads, exact::Counters::kCount}, at::kLong)};
     int64_t* offsets = joined.row_offsets.data_ptr<int64_t>();
     const int64_t* counts = counts_.const_data_ptr<int64_t>();
@@ -207,7 +219,7 @@ class ExactForward {
 
   const AttentionProblem<float> problem_;
   const HeadsView<float> output_;
-  bool keep_support_;
+  Keep keep_;
   int64_t steps_;
   int64_t key_blocks_;
   exact::QueryBlocks cut_;
@@ -216,7 +228,9 @@ class ExactForward {
   at::Tensor scales_;  // [4, heads * key blocks]: scale, inverse, error, norm
   at::Tensor good_;    // [heads * key blocks]: every number can be coded
   at::Tensor counts_;
-  at::Tensor dense_;
+  at::Tensor wide_;    // [batch, heads, blocks]
+  at::Tensor places_;  // as SparseSupport's
+  at::Tensor wide_weights_;
   std::vector<exact::BlockSupport> supports_;
   std::vector<exact::Counters> counters_;
 };
@@ -247,14 +261,14 @@ AttentionCall float_rows(const AttentionCall& call) {
   return rows;
 }
 
-SparseSupport exact_forward(const AttentionCall& call, at::Tensor& output, bool keep_support) {
+SparseSupport exact_forward(const AttentionCall& call, at::Tensor& output, Keep keep) {
   const AttentionCall rows = float_rows(call);
   const bool in_place =
       output.scalar_type() == at::kFloat && output.stride(-1) == 1 && rows.value_width() == output.size(-1);
   at::Tensor result = in_place ? output
                                : at::empty({rows.batch(), rows.heads(), rows.queries(), rows.value_width()},
                                            rows.query.options());
-  SparseSupport support = ExactForward(rows, result, keep_support).run();
+  SparseSupport support = ExactForward(rows, result, keep).run();
   if (!in_place) output.copy_(result.narrow(-1, 0, output.size(-1)));
   return support;
 }

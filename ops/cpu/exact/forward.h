@@ -10,15 +10,20 @@ struct SparseSupport {
   at::Tensor row_offsets;   // [B H M + 1] int64
   at::Tensor key_indices;   // [nonzeros] int32, rising inside a row
   at::Tensor weights;       // [nonzeros] fp32
-  at::Tensor dense_blocks;  // [B, H, exact::QueryBlocks] bool: wide, no entries, computed densely
+  // [B, H, exact::QueryBlocks] int64: -1, or for a wide block without entries its place in wide_weights
+  at::Tensor wide_blocks;
+  at::Tensor wide_weights;  // [places, kBlockQueries, exact::kept_row()] fp32; [0] where rows are too long
   at::Tensor counters;      // [B, H, 6] int64, as in exact::Counters
 };
+
+// What is left of the weights: nothing, what the backward pass can use, or all that are not 0 as entries.
+enum class Keep { nothing, for_backward, everything };
 
 // Whether the exact path takes a call: sparse weights, no bias, fp32 or 16-bit floats, keys worth coding.
 bool exact_applies(const AttentionCall& call);
 
-// Fills the output; with keep_support also what it returns.
-SparseSupport exact_forward(const AttentionCall& call, at::Tensor& output, bool keep_support);
+// Fills the output, and what it returns unless `keep` is nothing.
+SparseSupport exact_forward(const AttentionCall& call, at::Tensor& output, Keep keep);
 
 // Fills the gradients that are defined.
 void exact_backward(const at::Tensor& grad, const AttentionCall& call, const SparseSupport& support,
