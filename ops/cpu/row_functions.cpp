@@ -43,7 +43,7 @@ bool special_row(const T* scores, T* weights, int64_t n, T maximum) {
 }
 
 template <class T>
-void softmax_row(const T* scores, T* weights, int64_t n) {
+void softmax_row(const T* scores, T* weights, int64_t n, Store /*store*/) {
   const T maximum = row_peak(scores, n).maximum;
   if (special_row(scores, weights, n, maximum)) return;
   Wide total{};
@@ -66,39 +66,61 @@ void softmax_row(const T* scores, T* weights, int64_t n) {
 
 // weight(y, tau) is the weight of entries y, that is 0 where y <= tau.
 template <class Rule, class T, class Weight>
-[[gnu::noinline]] void wide_row(const T* scores, T* weights, int64_t n, Weight weight) {
+[[gnu::noinline]] void wide_row(const T* scores, T* weights, int64_t n, Store store, Weight weight) {
   RowBlocks<T> blocks(n);
   const RowPeak<T> peak = blocks.read(scores);
   if (special_row(scores, weights, n, peak.maximum)) return;
   const T tau = wide_threshold<Rule>(scores, n, blocks, peak);
   const auto weigh = [&](Vec<T> score) { return weight(score - peak.maximum, tau); };
+  const bool streams = store == Store::streamed && is_aligned(weights);
   blocks.for_each([&](int64_t begin, int64_t length, Vec<T> largest) {
-    if (lane_bits<T>(weigh(largest) != T(0)) != 0) {
-      map_row<T>(scores + begin, weights + begin, length, T(0), weigh);
-    } else {
+    const bool zeros = lane_bits<T>(weigh(largest) != T(0)) == 0;
+    if (streams) {
+      stream_row<T>(scores + begin, weights + begin, length, zeros, weigh);
+    } else if (zeros) {
       fill_row(weights + begin, length, T(0));
+    } else {
+      map_row<T>(scores + begin, weights + begin, length, T(0), weigh);
     }
   });
+  if (streams) finish_streams();
+}
+
+// The row behind this one is likely the next. Rows in place are in the cache already.
+template <class T>
+inline void fetch_ahead(const T* row, int64_t n) {
+  constexpr int64_t kLine = 64 / sizeof(T);
+  for (int64_t i = 0; i < n; i += kLine) __builtin_prefetch(row + i);
+}
+
+// Rows lie one behind the other, and those in place are in the cache already.
+template <class T>
+void fetch_row(const T* row, int64_t n) {
+  constexpr int64_t kLine = 64 / sizeof(T);
+  for (int64_t i = 0; i < n; i += kLine) __builtin_prefetch(row + i);
 }
 
 template <class Rule, class T, class Weight>
-[[gnu::always_inline]] inline void sparse_row(const T* scores, T* weights, int64_t n, Weight weight) {
-  if (n >= kWideRow<T>) return wide_row<Rule>(scores, weights, n, weight);
+[[gnu::always_inline]] inline void sparse_row(const T* scores, T* weights, int64_t n, Store store,
+                                              Weight weight) {
+  if (n >= kWideRow<T>) return wide_row<Rule>(scores, weights, n, store, weight);
   const RowPeak<T> peak = row_peak(scores, n);
   if (special_row(scores, weights, n, peak.maximum)) return;
   const T tau = row_threshold<Rule>(scores, n, peak);
   if (tau != tau) return fill_row(weights, n, tau);
+  if (scores != weights) fetch_row(scores + n, n);
   map_row<T>(scores, weights, n, T(0), [&](Vec<T> score) { return weight(score - peak.maximum, tau); });
 }
 
 template <class T>
-void sparsemax_row(const T* scores, T* weights, int64_t n) {
-  sparse_row<SparsemaxRule>(scores, weights, n, [](Vec<T> y, T tau) { return larger(y - tau, Vec<T>{}); });
+void sparsemax_row(const T* scores, T* weights, int64_t n, Store store) {
+  sparse_row<SparsemaxRule>(scores, weights, n, store,
+                            [](Vec<T> y, T tau) { return larger(y - tau, Vec<T>{}); });
 }
 
 template <class T>
-void entmax15_row(const T* scores, T* weights, int64_t n) {
-  sparse_row<Entmax15Rule>(scores, weights, n, [](Vec<T> y, T tau) {
+void entmax15_row(const T* scores, T* weights, int64_t n, Store store) {
+  sparse_row<Entmax15Rule>(scores, weights, n, store, [](Vec<T> y, T tau) {
     const Vec<T> root = larger(y * T(0.5) - tau, Vec<T>{});
     return root * root;
   });

@@ -20,12 +20,12 @@ const RowFunctions& row_functions(Capability capability) {
   return baseline::row_functions;
 }
 
-void normalize_row(Normalizer normalizer, const float* scores, float* weights, int64_t n) {
-  chosen_functions().normalize_float[static_cast<int64_t>(normalizer)](scores, weights, n);
+void normalize_row(Normalizer normalizer, const float* scores, float* weights, int64_t n, Store store) {
+  chosen_functions().normalize_float[static_cast<int64_t>(normalizer)](scores, weights, n, store);
 }
 
-void normalize_row(Normalizer normalizer, const double* scores, double* weights, int64_t n) {
-  chosen_functions().normalize_double[static_cast<int64_t>(normalizer)](scores, weights, n);
+void normalize_row(Normalizer normalizer, const double* scores, double* weights, int64_t n, Store store) {
+  chosen_functions().normalize_double[static_cast<int64_t>(normalizer)](scores, weights, n, store);
 }
 
 void normalize_row_backward(Normalizer normalizer, const float* weights, const float* grad,

@@ -16,8 +16,10 @@ namespace giantrabbit::ops::cpu {
 // Scores to weights; `weights` may be `scores`, but must not overlap them otherwise. Thresholds and sums of
 // float rows are computed in double; softmax of a float row uses an exponential with relative error below
 // 2e-7 that is 0 below exp(-87.3).
-void normalize_row(Normalizer normalizer, const float* scores, float* weights, int64_t n);
-void normalize_row(Normalizer normalizer, const double* scores, double* weights, int64_t n);
+void normalize_row(Normalizer normalizer, const float* scores, float* weights, int64_t n,
+                   Store store = Store::cached);
+void normalize_row(Normalizer normalizer, const double* scores, double* weights, int64_t n,
+                   Store store = Store::cached);
 
 // Gradient of the weights to gradient of the scores, at most 8 additions in T before a sum goes on in double;
 // `grad_scores` may be `grad`. Entries whose weight is 0

@@ -31,12 +31,15 @@ struct RowBlocks {
   RowPeak<T> read(const T* row) {
     constexpr int64_t kCount = Lanes<T>::count;
     constexpr T kLowest = -static_cast<T>(kInfinity);
+    constexpr int64_t kAhead = 64 * kCount;  // a page, which the hardware's own prefetch does not leave
     Vec<T> lanes = broadcast(kLowest);
     auto unordered = lanes != lanes;
     for_each([&](int64_t begin, int64_t length, Vec<T>& peak) {
       Vec<T> best[2] = {broadcast(kLowest), broadcast(kLowest)};
       int64_t i = begin;
       for (; i + 2 * kCount <= begin + length; i += 2 * kCount) {
+        __builtin_prefetch(row + i + kAhead);
+        __builtin_prefetch(row + i + kAhead + kCount);
         const Vec<T> pair[2] = {load(row + i), load(row + i + kCount)};
         unordered |= (pair[0] != pair[0]) | (pair[1] != pair[1]);
         best[0] = larger(pair[0], best[0]);

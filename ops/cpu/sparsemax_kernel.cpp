@@ -31,7 +31,9 @@ struct RowLayout {
   }
 };
 
-constexpr int64_t kTile = 16;      // neighbouring rows handled together: whole cache lines when inner > 1
+constexpr int64_t kTile = 16;  // neighbouring rows handled together: whole cache lines when inner > 1
+// Half of a usual last-level cache: such a result pushes itself out before anybody reads it.
+constexpr int64_t kStreamedBytes = int64_t{16} << 20;
 constexpr int64_t kGrain = 32768;  // entries per thread at least, so that waking a thread pays
 
 // Calls function(offset of the first row's first entry, rows in the tile, buffer) for every tile, in
@@ -80,8 +82,10 @@ void normalize_rows(Normalizer normalizer, const RowLayout& layout, const Stored
   using Accumulated = at::opmath_type<Stored>;
   if constexpr (std::is_same_v<Stored, Accumulated>) {
     if (layout.inner == 1) {
+      const int64_t bytes = layout.outer * layout.n * static_cast<int64_t>(sizeof(Stored));
+      const cpu::Store store = bytes >= kStreamedBytes ? cpu::Store::streamed : cpu::Store::cached;
       return for_each_row(layout, [&](int64_t offset) {
-        cpu::normalize_row(normalizer, scores + offset, weights + offset, layout.n);
+        cpu::normalize_row(normalizer, scores + offset, weights + offset, layout.n, store);
       });
     }
   }

@@ -26,14 +26,16 @@ constexpr Normalizer kNormalizers[] = {Normalizer::softmax, Normalizer::sparsema
 
 class RowNormalizerTest : public test_support::Seeded<::testing::TestWithParam<Capability>> {
  protected:
-  at::Tensor normalize(Normalizer normalizer, const at::Tensor& row) const {
-    at::Tensor weights = torch::full_like(row, 7.0);
+  at::Tensor normalize(Normalizer normalizer, const at::Tensor& row, Store store = Store::cached,
+                       int64_t shift = 0) const {
+    at::Tensor weights = torch::full({row.numel() + shift}, 7.0, row.options()).slice(0, shift);
     const RowFunctions& functions = row_functions(GetParam());
     const auto index = static_cast<size_t>(normalizer);
     if (row.scalar_type() == at::kFloat) {
-      functions.normalize_float[index](row.data_ptr<float>(), weights.data_ptr<float>(), row.numel());
+      functions.normalize_float[index](row.data_ptr<float>(), weights.data_ptr<float>(), row.numel(), store);
     } else {
-      functions.normalize_double[index](row.data_ptr<double>(), weights.data_ptr<double>(), row.numel());
+      functions.normalize_double[index](row.data_ptr<double>(), weights.data_ptr<double>(), row.numel(),
+                                        store);
     }
     return weights;
   }
@@ -154,11 +156,28 @@ TEST_P(RowNormalizerTest, ResultMayBeTheInput) {
       const at::Tensor grad = torch::randn({n});
       const at::Tensor expected = backward(normalizer, weights, grad);
       float* scores = row.data_ptr<float>();
-      row_functions(GetParam()).normalize_float[index](scores, scores, n);
+      row_functions(GetParam()).normalize_float[index](scores, scores, n, Store::cached);
       EXPECT_TRUE(tensors_equal(row, weights));
       float* grads = grad.data_ptr<float>();
       row_functions(GetParam()).backward_float[index](weights.data_ptr<float>(), grads, grads, n);
       EXPECT_TRUE(tensors_equal(grad, expected));
+    }
+  }
+}
+
+TEST_P(RowNormalizerTest, StoresPastTheCachesChangeNothing) {
+  for (const int64_t n : {40, 2048, 4099, 40000}) {
+    for (const double spread : {0.0, 0.001, 1.0}) {
+      for (const at::ScalarType dtype : {at::kFloat, at::kDouble}) {
+        const at::Tensor row = torch::randn({n}, dtype) * spread;
+        for (const Normalizer normalizer : kNormalizers) {
+          for (const int64_t shift : {0, 1}) {  // the second is not aligned
+            EXPECT_TRUE(
+                tensors_equal(normalize(normalizer, row, Store::streamed, shift), normalize(normalizer, row)))
+                << "n " << n << ", spread " << spread;
+          }
+        }
+      }
     }
   }
 }
@@ -182,7 +201,7 @@ TEST_P(RowNormalizerTest, SoftmaxExponentialIsWithinItsBound) {
 TEST_P(RowNormalizerTest, AnEmptyRowIsLeftAlone) {
   float untouched = 7.0F;
   for (size_t index = 0; index < 3; ++index) {
-    row_functions(GetParam()).normalize_float[index](&untouched, &untouched, 0);
+    row_functions(GetParam()).normalize_float[index](&untouched, &untouched, 0, Store::cached);
     row_functions(GetParam()).backward_float[index](&untouched, &untouched, &untouched, 0);
   }
   EXPECT_EQ(untouched, 7.0F);
