@@ -16,9 +16,11 @@ void require_examples(std::span<const Example> examples) {
   if (examples.empty()) throw std::invalid_argument("batch: expected at least one example, got none");
 }
 
-torch::Tensor padded(std::span<const Example> examples, Ids Example::*member, int64_t& total) {
+torch::Tensor padded(std::span<const Example> examples, Ids Example::*member, int64_t multiple,
+                     int64_t& total) {
   size_t longest = 0;
   for (const Example& example : examples) longest = std::max(longest, (example.*member).size());
+  longest = static_cast<size_t>(rounded_up(static_cast<int64_t>(longest), multiple));
   torch::Tensor result = torch::full({static_cast<int64_t>(examples.size()), static_cast<int64_t>(longest)},
                                      Vocabulary::pad, torch::kInt64);
   auto* row = result.data_ptr<int64_t>();
@@ -51,23 +53,25 @@ torch::Tensor shifted(std::span<const Example> examples, const torch::Tensor& ta
 
 }  // namespace
 
-Batch make_prompt_batch(std::span<const Example> examples) {
+int64_t rounded_up(int64_t length, int64_t multiple) { return (length + multiple - 1) / multiple * multiple; }
+
+Batch make_prompt_batch(std::span<const Example> examples, int64_t multiple) {
   require_examples(examples);
   const at::NoGradGuard no_grad;
   Batch batch;
   int64_t total = 0;
-  batch.prompt = padded(examples, &Example::prompt, total);
+  batch.prompt = padded(examples, &Example::prompt, multiple, total);
   batch.prompt_lengths = lengths(examples, &Example::prompt);
   return batch;
 }
 
-Batch make_batch(std::span<const Example> examples) {
-  Batch batch = make_prompt_batch(examples);
+Batch make_batch(std::span<const Example> examples, int64_t multiple) {
+  Batch batch = make_prompt_batch(examples, multiple);
   for (const Example& example : examples) {
     if (example.target.empty()) throw std::invalid_argument("batch: an example has an empty target");
   }
   const at::NoGradGuard no_grad;
-  batch.target = padded(examples, &Example::target, batch.target_tokens);
+  batch.target = padded(examples, &Example::target, multiple, batch.target_tokens);
   batch.target_lengths = lengths(examples, &Example::target);
   batch.decoder_input = shifted(examples, batch.target);
   return batch;

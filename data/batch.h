@@ -20,8 +20,11 @@ struct Batch {
   int64_t target_tokens = 0;     // tokens that count in the loss
 };
 
-Batch make_batch(std::span<const Example> examples);
+int64_t rounded_up(int64_t length, int64_t multiple);
+
+// N and U are rounded up to multiples of `multiple`.
+Batch make_batch(std::span<const Example> examples, int64_t multiple = 1);
 // Prompts only, for decoding.
-Batch make_prompt_batch(std::span<const Example> examples);
+Batch make_prompt_batch(std::span<const Example> examples, int64_t multiple = 1);
 
 }  // namespace giantrabbit::data

@@ -14,6 +14,9 @@ namespace giantrabbit::data {
 namespace {
 
 constexpr uint64_t pool_size = 1024;
+// Lengths of batches are multiples of this: libraries prepare their products for every shape anew and keep
+// what they prepared, so thousands of shapes would cost time and gigabytes.
+constexpr int64_t length_multiple = 8;
 
 }  // namespace
 
@@ -25,7 +28,7 @@ Batcher::Batcher(const ExampleSource& source, int64_t tokens, uint64_t seed)
 
 Batch Batcher::next() {
   fill();
-  Batch batch = make_batch(batches_[position_.batch]);
+  Batch batch = make_batch(batches_[position_.batch], length_multiple);
   if (++position_.batch == batches_.size()) position_ = {position_.pool + 1, 0};
   return batch;
 }
@@ -53,7 +56,8 @@ void Batcher::fill() {
   std::vector<Example> open;
   for (Example& example : pool) {
     // Sorted: this example would be the longest of its batch, so it alone decides the padded size.
-    const auto padded = static_cast<int64_t>((open.size() + 1) * example.target.size());
+    const int64_t length = rounded_up(std::ssize(example.target), length_multiple);
+    const int64_t padded = (std::ssize(open) + 1) * length;
     if (!open.empty() && padded > tokens_) batches_.push_back(std::exchange(open, {}));
     open.push_back(std::move(example));
   }

@@ -41,7 +41,7 @@ int run(const Options& options, const std::string& letters) {
 int main(int argc, char** argv) {
   cxxopts::Options description("attention_bench", "Attention against LibTorch's");
   description.add_options()("tables", "letters of the tables to print",
-                            cxxopts::value<std::string>()->default_value("abcdefgh"))(
+                            cxxopts::value<std::string>()->default_value("abcdefghi"))(
       "quick", "at most 4,096 keys and few rounds")("queries", "file with queries and keys for table h",
                                                     cxxopts::value<std::string>()->default_value(""))("help",
                                                                                                       "");

@@ -122,17 +122,12 @@ void count(const Problem& problem, Facts& facts) {
   const auto& inputs = problem.inputs;
   const double queries = static_cast<double>(inputs[0].size(0) * inputs[0].size(1) * inputs[0].size(2));
   const double heads = static_cast<double>(inputs[0].size(0) * inputs[0].size(1));
-  const auto saved = std::get<1>(ops::call_attention_forward(
-      {inputs[0], inputs[1], inputs[2], std::nullopt, problem.normalizer, std::nullopt, problem.mask}));
-  facts.dense_share = saved.empty() ? 1.0 : saved[3].to(at::kDouble).mean().item<double>();
-  facts.dense_pairs = heads * visible_pairs(problem.shape) * facts.dense_share;
-  // With a wide block the support operator collects everything densely: too much for large problems.
-  constexpr double kMostPairs = 1 << 23;
-  if (facts.dense_share > 0 && queries * static_cast<double>(problem.shape.keys) > kMostPairs) return;
   const ops::AttentionSupport support =
       ops::sparse_mask_attention_support(inputs[0], inputs[1], inputs[2], problem.mask, problem.normalizer);
   const at::Tensor totals = support.counters.sum({0, 1}).to(at::kDouble);
   facts.support = static_cast<double>(support.weights.numel()) / queries;
+  facts.dense_share = totals[4].item<double>() / (queries * static_cast<double>(problem.shape.keys));
+  facts.dense_pairs = heads * visible_pairs(problem.shape) * facts.dense_share;
   if (facts.dense_share > 0) return;
   facts.coded_pairs = totals[0].item<double>();
   facts.candidates = totals[1].item<double>() / queries;

@@ -7,7 +7,7 @@
 namespace giantrabbit::bench {
 
 struct Facts {
-  double support = 0;      // keys with a weight per query; 0: too many to count
+  double support = 0;      // keys with a weight per query
   double candidates = -1;  // keys scored in fp32 per query; -1: not counted because some blocks were wide
   double dense_share = 0;  // of blocks of queries, left to the dense path
   double coded_pairs = 0;  // scored in low precision

@@ -57,7 +57,7 @@ void LinePrinter::print(const std::string& label, const Comparison& comparison, 
   const double seconds = threads == 1 ? comparison.cpu.a.minimum : comparison.wall.a.minimum;
   const std::string share = forward ? share_of_peak(problem, facts, seconds, threads) : std::string("-");
   const std::string candidates = facts.candidates < 0 ? "-" : fmt::format("{:.1f}", facts.candidates);
-  const std::string support = facts.support == 0 ? "-" : fmt::format("{:.1f}", facts.support);
+  const std::string support = fmt::format("{:.1f}", facts.support);
   print_comparison(label, comparison,
                    fmt::format("{:>9.3f} {:>9.3f} {:>8} {:>8} {:>5.0f}% {:>9} {:>8.1e}",
                                comparison.cpu.a.minimum * 1e3, comparison.cpu.b.minimum * 1e3, support,

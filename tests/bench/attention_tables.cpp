@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "tests/bench/attention_line.h"
+#include "tests/bench/attention_stages.h"
 
 namespace giantrabbit::bench {
 namespace {
@@ -143,7 +144,8 @@ const std::vector<Table>& all_tables() {
       {'e', "training shapes, d = 32", training_table},
       {'f', "entmax15", entmax_table},
       {'g', "a window against LibTorch's causal attention", window_table},
-      {'h', "structure of the keys", structures_table}};
+      {'h', "structure of the keys", structures_table},
+      {'i', "stages of the exact forward pass, one head", stages_table}};
   return tables;
 }
 

@@ -48,6 +48,8 @@ TEST(Batcher, KeepsTheTokenBudgetAndUsesEveryExampleOnce) {
   while (batcher.position().pool == 0) {
     const Batch batch = batcher.next();
     ASSERT_LE(batch.target.numel(), budget);
+    EXPECT_EQ(batch.target.size(1) % 8, 0) << "few shapes: what a library prepares for each is large";
+    EXPECT_EQ(batch.prompt.size(1) % 8, 0);
     EXPECT_EQ(batch.target_tokens, batch.target_lengths.sum().item<int64_t>());
     EXPECT_EQ(batch.target.ne(Vocabulary::pad).sum().item<int64_t>(), batch.target_tokens);
     padded += batch.target.numel();

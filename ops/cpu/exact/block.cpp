@@ -80,8 +80,8 @@ int64_t code_steps(int64_t width) {
   return (steps + functions.step_multiple - 1) / functions.step_multiple * functions.step_multiple;
 }
 
-BlockStages::BlockStages(const AttentionProblem<float>& problem)
-    : problem_(problem), functions_(chosen_functions()), memory_(thread_memory()) {
+BlockStages::BlockStages(const AttentionProblem<float>& problem, const Functions& functions)
+    : problem_(problem), functions_(functions), memory_(thread_memory()) {
   memory_.clear();
   capacity_ = kBlockQueries * std::clamp(problem.keys / kWideShare, kAlwaysNarrow, kMostEntries) +
               problem.keys + kBlockKeys;

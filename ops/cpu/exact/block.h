@@ -77,8 +77,9 @@ class ScratchMemory {
 // Scratch of one thread and the stages over it; one at a time in a thread.
 class BlockStages {
  public:
-  // Widths are those of the padded problem; the mask's rules are read per row.
-  explicit BlockStages(const AttentionProblem<float>& problem);
+  // Widths are those of the padded problem; the mask's rules are read per row. Both arguments live longer.
+  explicit BlockStages(const AttentionProblem<float>& problem,
+                       const Functions& functions = chosen_functions());
   BlockStages(const BlockStages&) = delete;
   BlockStages& operator=(const BlockStages&) = delete;
 
