@@ -36,13 +36,14 @@ SignpostImpl::SignpostImpl(const TokenTraits& traits)
   }
 }
 
-torch::Tensor SignpostImpl::column(const torch::Tensor& tokens) const {
-  return since_reset(whole_.index({tokens}), ends_group_.index({tokens})).clamp_max(max_column);
+// `counted` [V]: 1 for tokens that move on to the next column.
+torch::Tensor SignpostImpl::column(const torch::Tensor& tokens, const torch::Tensor& counted) const {
+  return since_reset(counted.index({tokens}), ends_group_.index({tokens})).clamp_max(max_column);
 }
 
 Signposts SignpostImpl::prompt(const torch::Tensor& tokens) const {
   const torch::Tensor row = 1 + ends_row_.index({tokens}).cumsum(1);
-  return {row.clamp_max(max_row), column(tokens)};
+  return {row.clamp_max(max_row), column(tokens, whole_ + row_label_.gt(0))};
 }
 
 Signposts SignpostImpl::decoder(const torch::Tensor& tokens) const {
@@ -54,7 +55,7 @@ Signposts SignpostImpl::decoder(const torch::Tensor& tokens) const {
   const torch::Tensor line_label = since_reset(label * is_first, new_line);
   const torch::Tensor answer_row = 1 + since_reset(ends_row_.index({tokens}), answer);
   const torch::Tensor row = torch::where(answer.cumsum(1).gt(0), answer_row, line_label);
-  return {row.clamp_max(max_row), column(tokens)};
+  return {row.clamp_max(max_row), column(tokens, whole_)};
 }
 
 }  // namespace giantrabbit::model

@@ -1,6 +1,7 @@
 // Sign-posts: where a token stands, in terms that do not depend on absolute length. Made from token ids
 // alone, with tensor operations only, so that training, generation and export see the same numbers.
-//   column: whole numbers since the last BOS, ANS, NL, ';' or ':' (the token itself included)
+//   column: whole numbers since the last BOS, ANS, NL, ';' or ':' (the token itself included); in a prompt,
+//   which has no other position, row labels count as well: "SUB R3 R2 1" is not "SUB R2 R3 1"
 //   row:    in a prompt and behind ANS the number of the row, counted by ';'; inside a chain the row label
 //   that the
 //           current line names first (R2 in "SUB R2 R1 3 : ..")
@@ -27,7 +28,7 @@ class SignpostImpl : public torch::nn::Module {
   Signposts decoder(const torch::Tensor& tokens) const;
 
  private:
-  torch::Tensor column(const torch::Tensor& tokens) const;
+  torch::Tensor column(const torch::Tensor& tokens, const torch::Tensor& counted) const;
   torch::Tensor whole_, ends_group_, ends_line_, ends_row_, starts_answer_, row_label_;  // [V] int64
 };
 TORCH_MODULE(Signpost);

@@ -1,7 +1,7 @@
 // Time of sparse_mask_attention against LibTorch's scaled_dot_product_attention. In, --tables LETTERS (all
-// unless given), --quick, --queries FILE (attention_problem.h); out, tables. The two sides alternate in one
-// process on the same inputs; every problem is compared with its definition in double before it is timed, and
-// a mismatch ends the program with exit code 1.
+// unless given), --only TEXT, --quick, --queries FILE (attention_problem.h); out, tables. The two sides
+// alternate in one process on the same inputs; every problem is compared with its definition in double before
+// it is timed, and a mismatch ends the program with exit code 1.
 #include <iostream>
 
 #include <cxxopts.hpp>
@@ -42,17 +42,19 @@ int main(int argc, char** argv) {
   cxxopts::Options description("attention_bench", "Attention against LibTorch's");
   description.add_options()("tables", "letters of the tables to print",
                             cxxopts::value<std::string>()->default_value("abcdefghi"))(
-      "quick", "at most 4,096 keys and few rounds")("queries", "file with queries and keys for table h",
-                                                    cxxopts::value<std::string>()->default_value(""))("help",
-                                                                                                      "");
+      "only", "print the lines whose label holds this text",
+      cxxopts::value<std::string>()->default_value(""))("quick", "at most 4,096 keys and few rounds")(
+      "queries", "file with queries and keys for table h", cxxopts::value<std::string>()->default_value(""))(
+      "help", "");
   try {
     const auto given = description.parse(argc, argv);
     if (given.count("help") != 0) {
       std::cout << description.help();
       return 0;
     }
-    return run({given.count("quick") != 0, given["queries"].as<std::string>()},
-               given["tables"].as<std::string>());
+    return run(
+        {given.count("quick") != 0, given["queries"].as<std::string>(), given["only"].as<std::string>()},
+        given["tables"].as<std::string>());
   } catch (const cxxopts::exceptions::exception& error) {
     std::cerr << error.what() << '\n';
     return 2;

@@ -66,6 +66,7 @@ void LinePrinter::print(const std::string& label, const Comparison& comparison, 
 }
 
 void LinePrinter::forward_and_training(const std::string& label, const Problem& problem, int threads) const {
+  if (left_out(label)) return;
   const Facts facts = examine(problem);
   at::set_num_threads(threads);
   const Comparison forward =
@@ -78,6 +79,7 @@ void LinePrinter::forward_and_training(const std::string& label, const Problem& 
 }
 
 void LinePrinter::against(const std::string& label, const Problem& problem, const Problem& theirs) const {
+  if (left_out(label)) return;
   const Facts facts = examine(problem);
   print(label + " fwd",
         compare(forward_of(problem, ours), forward_of(theirs, fused_softmax), plan(problem, 1.0)), problem,
@@ -88,6 +90,7 @@ void LinePrinter::against(const std::string& label, const Problem& problem, cons
 }
 
 void LinePrinter::forward_once(const std::string& label, const Problem& problem) const {
+  if (left_out(label)) return;
   const Facts facts = examine(problem);
   std::vector<double> times;
   for (int i = 0; i < 3; ++i) times.push_back(wall_seconds(forward_of(problem, ours)));

@@ -10,7 +10,9 @@ namespace giantrabbit::bench {
 class LinePrinter {
  public:
   // Rounds follow from how long the slower side takes: about `seconds` per line, 3 rounds at least.
-  LinePrinter(const Peaks& peaks, double seconds) : peaks_(peaks), seconds_(seconds) {}
+  // Lines whose label does not hold `only` are left out.
+  LinePrinter(const Peaks& peaks, double seconds, std::string only)
+      : peaks_(peaks), seconds_(seconds), only_(std::move(only)) {}
 
   void heading() const;
   // `theirs` is what LibTorch runs on, the problem itself or a copy in another dtype.
@@ -20,6 +22,7 @@ class LinePrinter {
   void forward_once(const std::string& label, const Problem& problem) const;
 
  private:
+  bool left_out(const std::string& label) const { return label.find(only_) == std::string::npos; }
   Plan plan(const Problem& problem, double passes) const;
   void print(const std::string& label, const Comparison& comparison, const Problem& problem,
              const Facts& facts, int threads, bool forward) const;
@@ -27,6 +30,7 @@ class LinePrinter {
 
   Peaks peaks_;
   double seconds_;
+  std::string only_;
 };
 
 }  // namespace giantrabbit::bench

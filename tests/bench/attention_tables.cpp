@@ -15,7 +15,7 @@ using ops::Normalizer;
 LinePrinter printer(const Options& options, const Peaks& peaks) {
   constexpr double kQuickSeconds = 0.2;
   constexpr double kSeconds = 4.0;
-  LinePrinter lines(peaks, options.quick ? kQuickSeconds : kSeconds);
+  LinePrinter lines(peaks, options.quick ? kQuickSeconds : kSeconds, options.only);
   lines.heading();
   return lines;
 }

@@ -27,6 +27,14 @@ TEST(SignpostTest, PromptByHand) {
   EXPECT_TRUE(tensors_equal(found.column, row_of({0, 1, 2, 2, 3, 0, 1, 2, 3})));
 }
 
+// Without a column of their own the two labels of an operation could change places unseen.
+TEST(SignpostTest, OperationsInAPromptKeepTheOrderOfTheirLabels) {
+  const Signpost signpost(tiny::traits());
+  const Signposts found = signpost->prompt(tiny::ids("RREF 1 2 ; SUB R3 R2 -1 ; SUB R2 R3 /2 4"));
+  EXPECT_TRUE(tensors_equal(found.row, row_of({1, 1, 1, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3})));
+  EXPECT_TRUE(tensors_equal(found.column, row_of({0, 1, 2, 0, 0, 1, 2, 3, 0, 0, 1, 2, 2, 3})));
+}
+
 TEST(SignpostTest, ProdChainByHand) {
   const Signpost signpost(tiny::traits());
   const torch::Tensor chain = tiny::ids("BOS SUB R2 R1 3 : 3 0 1 NL SUB R3 R2 -1 : 4 NL ANS 1 0 ; 0 1 EOS");
@@ -53,7 +61,7 @@ Signposts plain_signposts(const torch::Tensor& tokens, bool is_prompt) {
     for (int64_t t = 0; t < tokens.size(1); ++t) {
       const auto& token = traits.tokens[static_cast<size_t>(tokens[b][t].item<int64_t>())];
       if (token.ends_group) column = 0;
-      if (token.is_whole) ++column;
+      if (token.is_whole || (is_prompt && token.row_label > 0)) ++column;
       if (token.ends_row) ++prompt_row;
       if (token.ends_row && answer_row > 0) ++answer_row;
       if (token.ends_line) label = 0;

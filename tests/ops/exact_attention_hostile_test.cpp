@@ -7,6 +7,7 @@
 
 #include <torch/torch.h>
 
+#include "ops/cpu/exact/wide.h"
 #include "tests/ops/exact_attention_checks.h"
 #include "tests/support/tensor_matchers.h"
 
@@ -238,6 +239,8 @@ TEST(ExactAttentionHostileTest, WhatWideBlocksKeep) {
   run(0.015, 900, {}, true, true);
   run(0.008, 2100, {}, true, false);
   run(0.001, 2100, {}, false, false);
+  EXPECT_EQ(cpu::exact::kept_row(2041, 300), 2048);
+  EXPECT_EQ(cpu::exact::kept_row(2041, 400), 0) << "a call keeps at most 256 MiB of rows";
 }
 
 // Bytes of up to 255 times up to 127: a sum over more than 66,311 coordinates may leave 32 bits, so such

@@ -166,7 +166,7 @@ class ExactForward {
       if (wide[i]) marked.push_back(i);
     }
     const auto places = static_cast<int64_t>(marked.size());
-    const int64_t row = keep_ == Keep::for_backward ? exact::kept_row(problem_.keys) : 0;
+    const int64_t row = keep_ == Keep::for_backward ? exact::kept_row(problem_.keys, places) : 0;
     if (row > 0) wide_weights_ = at::empty({places, exact::kBlockQueries, row}, at::kFloat);
     at::parallel_for(0, places, 1, [&](int64_t begin, int64_t end) {
       exact::WideForward path(problem_, output_, keep_);

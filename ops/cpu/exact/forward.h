@@ -7,12 +7,12 @@ namespace giantrabbit::ops::cpu {
 
 // The support of a call as its backward pass needs it.
 struct SparseSupport {
-  at::Tensor row_offsets;   // [B H M + 1] int64
-  at::Tensor key_indices;   // [nonzeros] int32, rising inside a row
-  at::Tensor weights;       // [nonzeros] fp32
+  at::Tensor row_offsets;  // [B H M + 1] int64
+  at::Tensor key_indices;  // [nonzeros] int32, rising inside a row
+  at::Tensor weights;      // [nonzeros] fp32
   // [B, H, exact::QueryBlocks] int64: -1, or for a wide block without entries its place in wide_weights
   at::Tensor wide_blocks;
-  at::Tensor wide_weights;  // [places, kBlockQueries, exact::kept_row()] fp32; [0] where rows are too long
+  at::Tensor wide_weights;  // [places, kBlockQueries, exact::kept_row()] fp32; [0] where that is too much
   at::Tensor counters;      // [B, H, 6] int64, as in exact::Counters
 };
 

@@ -4,9 +4,11 @@
 namespace giantrabbit::ops::cpu::exact {
 
 // A row of weights takes no more memory than the longest support of a narrow block.
-int64_t kept_row(int64_t keys) {
+int64_t kept_row(int64_t keys, int64_t blocks) {
   constexpr int64_t kLongest = 2 * kMostEntries;  // an entry is a key and a weight
-  return keys <= kLongest ? padded_columns(keys) : 0;
+  constexpr int64_t kMostNumbers = int64_t{1} << 26;
+  const bool kept = keys <= kLongest && blocks * kBlockQueries * padded_columns(keys) <= kMostNumbers;
+  return kept ? padded_columns(keys) : 0;
 }
 
 WideForward::WideForward(const AttentionProblem<float>& problem, const HeadsView<float>& output, Keep keep)
@@ -24,7 +26,7 @@ bool WideForward::run(const QueryBlock& block, int64_t* counts, BlockSupport* su
   path_.run(block, {}, [&](const QueryBlock& part, const auto& weights, const auto* sparse) {
     const int64_t first = part.queries.begin - block.queries.begin;
     entries = entries && append(weights, sparse, part.count(), counts + first, *support);
-    const int64_t row = kept_row(problem_.keys);
+    const int64_t row = padded_columns(problem_.keys);
     if (rows != nullptr) weights.save({rows + first * row, row});
   });
   if (!entries) {

@@ -9,8 +9,9 @@
 
 namespace giantrabbit::ops::cpu::exact {
 
-// Numbers in a row of the kept weights of a head with `keys` keys; 0: rows are too long to be kept.
-int64_t kept_row(int64_t keys);
+// Numbers in a row of the kept weights of `blocks` blocks with `keys` keys; 0: rows are too long to be kept,
+// or too many for one call.
+int64_t kept_row(int64_t keys, int64_t blocks);
 
 // One object per thread.
 class WideForward {
@@ -18,7 +19,7 @@ class WideForward {
   WideForward(const AttentionProblem<float>& problem, const HeadsView<float>& output, Keep keep);
 
   // Writes the block's rows of the output. True if `support` and `counts`, the sizes of its rows, got the
-  // entries; if not, `rows`, kBlockQueries rows of kept_row() numbers or null, got the weights.
+  // entries; if not, `rows`, kBlockQueries rows of padded_columns(keys) numbers or null, got the weights.
   bool run(const QueryBlock& block, int64_t* counts, BlockSupport* support, float* rows);
 
  private:
