@@ -4,7 +4,7 @@
 // ops/reference/sparsemax.cpp.
 #include "ops/cpu/row_functions.h"
 
-#include "ops/cpu/row_loops.h"
+#include "ops/cpu/row_streams.h"
 #include "ops/cpu/row_threshold.h"
 #include "ops/cpu/row_wide.h"
 

@@ -16,17 +16,6 @@ inline void map_row(const T* from, T* to, int64_t n, T fill, Function function) 
   if (i < n) store_part<T>(to + i, n - i, function(load_part(from + i, n - i, fill)));
 }
 
-// map_row() past the caches, to whole vectors that are aligned; with `zeros` function is known to give those.
-// Other threads see the result after finish_streams().
-template <class T, class Function>
-inline void stream_row(const T* from, T* to, int64_t n, bool zeros, Function function) {
-  int64_t i = 0;
-  for (; i + Lanes<T>::count <= n; i += Lanes<T>::count) {
-    stream<T>(to + i, zeros ? Vec<T>{} : function(load(from + i)));
-  }
-  map_row<T>(from + i, to + i, n - i, T(0), function);
-}
-
 // Weights are sparse, and where they are 0 the gradient does not count: loops over both look at blocks of
 // weights and leave the gradient of an empty block alone. A row of one block has weights there.
 template <class T>

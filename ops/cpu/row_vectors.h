@@ -51,29 +51,6 @@ inline void store(T* to, Vec<T> vec) {
   __builtin_memcpy(to, &vec, sizeof(vec));
 }
 
-template <class T>
-inline bool is_aligned(const T* to) {
-  return reinterpret_cast<uintptr_t>(to) % sizeof(Vec<T>) == 0;
-}
-
-// A store past the caches; `to` is aligned.
-template <class T>
-inline void stream(T* to, Vec<T> vec) {
-#if defined(__AVX512F__)
-  _mm512_stream_si512(reinterpret_cast<__m512i*>(to), (__m512i)vec);
-#elif defined(__AVX2__)
-  _mm256_stream_si256(reinterpret_cast<__m256i*>(to), (__m256i)vec);
-#else
-  store<T>(to, vec);
-#endif
-}
-
-inline void finish_streams() {
-#if defined(__SSE2__)
-  _mm_sfence();
-#endif
-}
-
 #if defined(__AVX512F__)
 template <class T>
 inline unsigned first_lanes(int64_t count) {
