@@ -56,6 +56,11 @@ inline Rows transposed(const Rows& rows) {
   return result;
 }
 
+inline bool is_matrix(const Rows& rows) {
+  return std::all_of(rows.begin(), rows.end(), [&](const Row& row) { return row.size() == rows[0].size(); });
+}
+
+// Of a matrix.
 inline int rank(Rows rows) {
   size_t done = 0;
   for (size_t column = 0; !rows.empty() && column < rows[0].size() && done < rows.size(); ++column) {

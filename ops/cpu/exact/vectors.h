@@ -38,9 +38,10 @@ inline Vec<float> keep_lanes(Vec<float> vec, uint64_t bits) {
   return select_lanes(bits, vec, broadcast(-kFloatInfinity));
 }
 
+// An empty list may have no memory at all.
 template <class T>
 inline void copy_list(T* to, const T* from, int64_t count) {
-  __builtin_memcpy(to, from, static_cast<size_t>(count) * sizeof(T));
+  if (count > 0) __builtin_memcpy(to, from, static_cast<size_t>(count) * sizeof(T));
 }
 
 inline float lane_total(Vec<float> vec) {
