@@ -2,10 +2,12 @@
 """Rules that hold for every own file. In: the repository's root. Out: one line per violation, exit code 1 if any.
 
 Rooms include only the rooms below them; every file opens with a comment; files stay short; no tabs, no trailing
-blanks, no paths of one machine.
+blanks, no paths of one machine; shell scripts can be run and read.
 """
+import os
 import pathlib
 import re
+import subprocess
 import sys
 
 MAY_INCLUDE = {
@@ -51,6 +53,14 @@ def check_text(path, lines, report):
             report(number, "a path of one machine")
 
 
+def check_script(path, lines, report):
+    """A formatter that takes a script for C++ leaves it unreadable."""
+    if not lines[0].startswith("#!/") or not os.access(path, os.X_OK):
+        report(1, "a script begins with #!/ and is executable")
+    if subprocess.run(["bash", "-n", str(path)], capture_output=True).returncode != 0:
+        report(1, "the shell cannot read it")
+
+
 def check(root):
     problems = []
     files = [root / "CMakeLists.txt", root / "README.md"]
@@ -66,6 +76,8 @@ def check(root):
 
         lines = path.read_text(encoding="utf-8").split("\n")
         check_text(path, lines, report)
+        if path.suffix == ".sh":
+            check_script(path, lines, report)
         if path.suffix in CODE:
             room = name.parts[0]
             check_includes(path, room, lines, report)
