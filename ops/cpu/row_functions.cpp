@@ -86,14 +86,7 @@ template <class Rule, class T, class Weight>
   if (streams) finish_streams();
 }
 
-// The row behind this one is likely the next. Rows in place are in the cache already.
-template <class T>
-inline void fetch_ahead(const T* row, int64_t n) {
-  constexpr int64_t kLine = 64 / sizeof(T);
-  for (int64_t i = 0; i < n; i += kLine) __builtin_prefetch(row + i);
-}
-
-// Rows lie one behind the other, and those in place are in the cache already.
+// Fetches the row behind the current one, likely the next; rows in place are in the cache already.
 template <class T>
 void fetch_row(const T* row, int64_t n) {
   constexpr int64_t kLine = 64 / sizeof(T);

@@ -182,6 +182,9 @@ class ExactForward {
         if (!entries) places_.data_ptr<int64_t>()[index] = place;
       }
     });
+    const int64_t* kept = places_.const_data_ptr<int64_t>();
+    const bool unused = std::all_of(kept, kept + places_.numel(), [](int64_t place) { return place < 0; });
+    if (unused) wide_weights_ = at::empty({0}, at::kFloat);
   }
 
   SparseSupport join() const {
