@@ -24,14 +24,10 @@ std::string difference(const Operation& operation, const char* what, size_t colu
                      what, expected.text(), written.text());
 }
 
-Rational new_entry(const Operation& operation, const Rational& target, const Rational& source) {
-  return operation.kind == Operation::Kind::divide ? target / operation.factor
-                                                   : target - operation.factor * source;
-}
-
 }  // namespace
 
-void append_operation(Words& words, const Operation& operation, Matrix& state, ChainFormat format) {
+void append_operation(Words& words, const Operation& operation, Matrix& state, ChainFormat format,
+                      const Field& field) {
   const bool subtract = operation.kind == Operation::Kind::subtract;
   const bool swap = operation.kind == Operation::Kind::swap;
   words.emplace_back(subtract ? "SUB" : swap ? "SW" : "DIV");
@@ -40,10 +36,10 @@ void append_operation(Words& words, const Operation& operation, Matrix& state, C
   if (!swap) append_value(words, operation.factor);
   words.emplace_back(":");
   const Vector source = subtract ? state.row(operation.source) : Vector{};
-  apply(operation, state);
+  apply(operation, state, field);
   for (int column = 0; !swap && column < state.columns(); ++column) {
     if (subtract && format == ChainFormat::prod) {
-      append_value(words, operation.factor * source[static_cast<size_t>(column)]);
+      append_value(words, field.multiply(operation.factor, source[static_cast<size_t>(column)]));
     }
     append_value(words, state(operation.target, column));
   }
@@ -51,10 +47,10 @@ void append_operation(Words& words, const Operation& operation, Matrix& state, C
 }
 
 void append_chain(Words& words, const Matrix& start, std::span<const Operation> operations,
-                  ChainFormat format) {
+                  ChainFormat format, const Field& field) {
   if (format == ChainFormat::answer_only) return;
   Matrix state = start;
-  for (const Operation& operation : operations) append_operation(words, operation, state, format);
+  for (const Operation& operation : operations) append_operation(words, operation, state, format, field);
 }
 
 ChainSurvey survey_chain(const Matrix& start, std::span<const Operation> operations) {
@@ -82,32 +78,8 @@ ChainSurvey survey_chain(const Matrix& start, std::span<const Operation> operati
   return survey;
 }
 
-void refuse(StepVerdict& verdict, ErrorClass error, std::string reason) {
-  verdict.valid = false;
-  verdict.error = error;
-  verdict.reason = std::move(reason);
-}
-
-std::optional<std::span<const std::string>> line_words(std::span<const std::string> output,
-                                                       const OutputParts::Line& line, ChainFormat format,
-                                                       StepVerdict& verdict) {
-  verdict.begin = line.begin;
-  verdict.end = line.end;
-  if (format == ChainFormat::answer_only) {
-    refuse(verdict, ErrorClass::format, "no chain is asked for");
-    return std::nullopt;
-  }
-  if (!line.closed) {
-    // The output ran out in the middle of a line, or ANS came before NL.
-    const bool cut = static_cast<size_t>(line.end) == output.size();
-    refuse(verdict, cut ? ErrorClass::truncated : ErrorClass::format,
-           cut ? "the output ends inside the line" : "the line does not end with NL");
-    return std::nullopt;
-  }
-  return output.subspan(static_cast<size_t>(line.begin), static_cast<size_t>(line.end - line.begin - 1));
-}
-
-ChainReader::ChainReader(Matrix start, ChainFormat format) : state_(std::move(start)), format_(format) {
+ChainReader::ChainReader(Matrix start, ChainFormat format, const Field& field)
+    : state_(std::move(start)), format_(format), field_(field) {
   for (int row = 0; row < state_.rows(); ++row) versions_.push_back({state_.row(row)});
 }
 
@@ -158,16 +130,11 @@ std::optional<ChainReader::Written> ChainReader::parse(std::span<const std::stri
     reason = "a row cannot be divided by 0";
     return std::nullopt;
   }
-  const bool products = operation.kind == Operation::Kind::subtract && format_ == ChainFormat::prod;
-  for (int column = 0; !swap && column < state_.columns(); ++column) {
-    const auto values = reader.values(products ? 2 : 1);
-    if (!values) {
-      reason = fmt::format("column {} is missing or not readable", column + 1);
-      return std::nullopt;
-    }
-    if (products) written.products.push_back(values->front());
-    written.entries.push_back(values->back());
+  if (!field_.contains(*factor)) {
+    reason = fmt::format("the factor {} is not in {}", factor->text(), field_.name());
+    return std::nullopt;
   }
+  if (!swap && !read_columns(reader, written, reason)) return std::nullopt;
   if (!reader.done()) {
     reason = fmt::format("\"{}\" is too much", words[reader.position()]);
     return std::nullopt;
@@ -175,13 +142,39 @@ std::optional<ChainReader::Written> ChainReader::parse(std::span<const std::stri
   return written;
 }
 
+bool ChainReader::read_columns(WordReader& reader, Written& written, std::string& reason) const {
+  const bool products = written.operation.kind == Operation::Kind::subtract && format_ == ChainFormat::prod;
+  for (int column = 0; column < state_.columns(); ++column) {
+    const auto values = reader.values(products ? 2 : 1);
+    if (!values) {
+      reason = fmt::format("column {} is missing or not readable", column + 1);
+      return false;
+    }
+    for (const Rational& value : *values) {
+      if (field_.contains(value)) continue;
+      reason = fmt::format("column {}: {} is not in {}", column + 1, value.text(), field_.name());
+      return false;
+    }
+    if (products) written.products.push_back(values->front());
+    written.entries.push_back(values->back());
+  }
+  return true;
+}
+
+Rational ChainReader::new_entry(const Operation& operation, const Rational& target,
+                                const Rational& source) const {
+  return operation.kind == Operation::Kind::divide
+             ? field_.divide(target, operation.factor)
+             : field_.subtract(target, field_.multiply(operation.factor, source));
+}
+
 void ChainReader::compare(const Written& written, StepVerdict& verdict) const {
   const Operation& operation = written.operation;
   for (size_t column = 0; column < written.entries.size() && verdict.reason.empty(); ++column) {
     const Rational& source = state_(operation.source, static_cast<int>(column));
-    if (!written.products.empty() && written.products[column] != operation.factor * source) {
-      verdict.reason =
-          difference(operation, "the product", column, operation.factor * source, written.products[column]);
+    const Rational product = field_.multiply(operation.factor, source);
+    if (!written.products.empty() && written.products[column] != product) {
+      verdict.reason = difference(operation, "the product", column, product, written.products[column]);
       break;
     }
     const Rational expected =
@@ -200,8 +193,10 @@ bool ChainReader::is_stale(const Written& written) const {
   const bool divide = operation.kind == Operation::Kind::divide;
   const auto explains = [&](const Vector& target, const Vector& source) {
     for (size_t column = 0; column < written.entries.size(); ++column) {
-      if (!written.products.empty() && written.products[column] != operation.factor * source[column])
+      if (!written.products.empty() &&
+          written.products[column] != field_.multiply(operation.factor, source[column])) {
         return false;
+      }
       if (written.entries[column] != new_entry(operation, target[column], source[column])) return false;
     }
     return true;
@@ -231,51 +226,6 @@ void ChainReader::remember(int row) {
   auto& versions = versions_[static_cast<size_t>(row)];
   versions.push_back(state_.row(row));
   if (versions.size() > remembered_versions) versions.erase(versions.begin());
-}
-
-Verdict begin_verdict(const OutputParts& parts, std::span<const std::string> reference) {
-  const OutputParts solution = split_output(reference);
-  Verdict verdict;
-  verdict.finished = parts.finished;
-  verdict.chain_words = parts.chain_words;
-  verdict.reference_chain_words = solution.chain_words;
-  verdict.reference_steps = static_cast<int>(solution.lines.size());
-  verdict.has_fraction = std::any_of(reference.begin(), reference.end(),
-                                     [](const std::string& word) { return word.starts_with('/'); });
-  return verdict;
-}
-
-void mark_reference_steps(Verdict& verdict, std::span<const std::string> output,
-                          std::span<const std::string> reference) {
-  const OutputParts solution = split_output(reference);
-  for (size_t i = 0; i < std::min(verdict.steps.size(), solution.lines.size()); ++i) {
-    const auto said = output.subspan(static_cast<size_t>(verdict.steps[i].begin),
-                                     static_cast<size_t>(verdict.steps[i].end - verdict.steps[i].begin));
-    const auto& line = solution.lines[i];
-    verdict.steps[i].as_reference =
-        std::equal(said.begin(), said.end(), reference.begin() + line.begin, reference.begin() + line.end);
-  }
-}
-
-void conclude(Verdict& verdict, const OutputParts& parts, const Ending& ending) {
-  const bool complete_output = parts.finished && parts.has_answer;
-  verdict.answer_right = complete_output && ending.readable && ending.right;
-  const auto fault = std::find_if(verdict.steps.begin(), verdict.steps.end(),
-                                  [](const StepVerdict& step) { return !step.valid; });
-  if (fault != verdict.steps.end()) {
-    verdict.error = fault->error;
-  } else if (!parts.has_answer) {
-    verdict.error = parts.finished ? ErrorClass::format : ErrorClass::truncated;
-  } else if (!ending.complete) {
-    verdict.error = ErrorClass::policy;
-  } else if (!parts.finished) {
-    verdict.error = ErrorClass::truncated;
-  } else if (!ending.readable) {
-    verdict.error = ErrorClass::format;
-  } else if (!ending.right) {
-    verdict.error = ErrorClass::final_copy;
-  }
-  verdict.chain_valid = verdict.answer_right && verdict.error == ErrorClass::none;
 }
 
 }  // namespace giantrabbit::data

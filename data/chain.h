@@ -2,6 +2,7 @@
 //   SUB Ri Rj f : .. NL   Ri <- Ri - f Rj; prod lists f*Rj and the new entry column by column, delta the new
 //   entries DIV Ri p : .. NL      Ri <- Ri / p; the new entries SW Ri Rj : NL         the two rows change
 //   places
+// Over GF(p) every value is a residue, products too.
 // Judging: every line is held against the matrix that the model itself has written so far, so one slip counts
 // once.
 #pragma once
@@ -14,17 +15,19 @@
 #include "data/elimination.h"
 #include "data/matrix.h"
 #include "data/problem.h"
+#include "data/verdict.h"
 #include "data/words.h"
 
 namespace giantrabbit::data {
 
 // Writes one operation and applies it to `state`. Throws ProblemError when a value is outside the vocabulary.
-void append_operation(Words& words, const Operation& operation, Matrix& state, ChainFormat format);
+void append_operation(Words& words, const Operation& operation, Matrix& state, ChainFormat format,
+                      const Field& field = Field());
 // The whole chain of a reduction; nothing for answer_only.
 void append_chain(Words& words, const Matrix& start, std::span<const Operation> operations,
-                  ChainFormat format);
+                  ChainFormat format, const Field& field = Field());
 
-// What a chain meets on its way, start and products included, without writing it.
+// What a chain over the rationals meets on its way, start and products included, without writing it.
 struct ChainSurvey {
   std::optional<Rational> outside;  // the first value outside the vocabulary
   bool fraction = false;            // any fraction
@@ -33,16 +36,9 @@ struct ChainSurvey {
 };
 ChainSurvey survey_chain(const Matrix& start, std::span<const Operation> operations);
 
-void refuse(StepVerdict& verdict, ErrorClass error, std::string reason);
-// The words of a line without its NL; empty, and `verdict` says why, when no line of this format can stand
-// there.
-std::optional<std::span<const std::string>> line_words(std::span<const std::string> output,
-                                                       const OutputParts::Line& line, ChainFormat format,
-                                                       StepVerdict& verdict);
-
 class ChainReader {
  public:
-  ChainReader(Matrix start, ChainFormat format);
+  ChainReader(Matrix start, ChainFormat format, const Field& field = Field());
   // Judges one line of `output` and moves the state to the rows the line wrote. A line that cannot be read,
   // or whose operation is not allowed, leaves the state as it was.
   StepVerdict read(std::span<const std::string> output, const OutputParts::Line& line);
@@ -55,6 +51,8 @@ class ChainReader {
     Vector entries;   // the new row; empty for SW
   };
   std::optional<Written> parse(std::span<const std::string> words, std::string& reason) const;
+  bool read_columns(WordReader& reader, Written& written, std::string& reason) const;
+  Rational new_entry(const Operation& operation, const Rational& target, const Rational& source) const;
   void compare(const Written& written, StepVerdict& verdict) const;
   bool is_stale(const Written& written) const;
   void advance(const Written& written);
@@ -62,24 +60,8 @@ class ChainReader {
 
   Matrix state_;
   ChainFormat format_;
+  Field field_;
   std::vector<std::vector<Vector>> versions_;  // per row: its contents over time, the current one last
 };
-
-// The first part of every verdict: end of the output, lengths, and the reference chain of `reference` (a
-// solution in the same format). Steps are added by the family.
-Verdict begin_verdict(const OutputParts& parts, std::span<const std::string> reference);
-// Marks the steps that say word for word what the reference says at the same place.
-void mark_reference_steps(Verdict& verdict, std::span<const std::string> output,
-                          std::span<const std::string> reference);
-
-// What the family found after the last step.
-struct Ending {
-  bool complete = false;  // the chain (if one is asked for) reached all that the answer needs
-  bool readable = false;  // the answer could be read
-  bool right = false;     // the answer is right by the family's rule
-};
-// Fills answer_right, chain_valid and error; the error is the first fault of the output. An output whose
-// chain does not reach the answer is never chain_valid, even when the answer is right.
-void conclude(Verdict& verdict, const OutputParts& parts, const Ending& ending);
 
 }  // namespace giantrabbit::data

@@ -22,8 +22,6 @@ constexpr std::string_view row_reduction_task = "row-reduction";
 constexpr std::string_view row_reduction_4x5_task = "row-reduction-4x5";
 constexpr std::string_view exam_task = "exam";
 
-std::span<const Family* const> exam_families() { return all_families().subspan(1); }
-
 // "FACT_COUNT" -> "fact-count"
 std::string task_name(std::string_view family) {
   std::string name(family);
@@ -42,19 +40,41 @@ std::vector<const Family*> task_families(std::string_view task) {
   for (const Family* family : exam) {
     if (task == task_name(family->name())) return {family};
   }
+  for (const FamilyTask& domain : domain_tasks()) {
+    if (task == domain.name) return {domain.family.get()};
+  }
   throw std::invalid_argument(
       fmt::format("unknown task \"{}\"; known are {}", task, fmt::join(ExampleSource::tasks(), ", ")));
+}
+
+Vocabulary vocabulary_of(std::span<const Family* const> families) {
+  std::vector<ExtraWord> extra;
+  for (const Family* family : families) {
+    const auto words = family->extra_words();
+    extra.insert(extra.end(), words.begin(), words.end());
+  }
+  return Vocabulary(extra);
 }
 
 }  // namespace
 
 ExampleSource::ExampleSource(std::string_view task, ChainFormat format, Split split, uint64_t seed)
-    : families_(task_families(task)), format_(format), split_(split), seed_(seed), task_key_(fnv1a64(task)) {}
+    : families_(task_families(task)),
+      format_(format),
+      split_(split),
+      seed_(seed),
+      task_key_(fnv1a64(task)),
+      vocabulary_(vocabulary_of(families_)) {}
+
+Vocabulary ExampleSource::task_vocabulary(std::string_view task) {
+  return vocabulary_of(task_families(task));
+}
 
 std::vector<std::string> ExampleSource::tasks() {
   std::vector<std::string> names = {std::string(row_reduction_task), std::string(row_reduction_4x5_task),
                                     std::string(exam_task)};
   for (const Family* family : exam_families()) names.push_back(task_name(family->name()));
+  for (const FamilyTask& domain : domain_tasks()) names.push_back(domain.name);
   return names;
 }
 

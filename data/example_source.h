@@ -21,15 +21,18 @@ struct Example {
 };
 
 // Task names: "row-reduction" (RREF, 2x3 .. 3x5), "row-reduction-4x5" (RREF, that shape only), "exam" (the
-// nine families in turn), or one exam family's name in lower case with dashes ("null", "fact-count").
+// nine families in turn), one exam family's name in lower case with dashes ("null", "fact-count"), or a task
+// of another domain (data/families/domains.cpp).
 class ExampleSource {
  public:
   // Throws std::invalid_argument that lists the known tasks.
   ExampleSource(std::string_view task, ChainFormat format, Split split, uint64_t seed);
   Example example(uint64_t index) const;
-  const Vocabulary& vocabulary() const { return vocabulary_; }
+  const Vocabulary& vocabulary() const { return vocabulary_; }  // the base words and those of the task
   ChainFormat format() const { return format_; }
   static std::vector<std::string> tasks();
+  // The vocabulary of every run of the task. Throws like the constructor.
+  static Vocabulary task_vocabulary(std::string_view task);
 
  private:
   std::vector<const Family*> families_;

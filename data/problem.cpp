@@ -58,14 +58,31 @@ std::string_view error_class_name(ErrorClass error) {
   return names.at(static_cast<size_t>(error));
 }
 
+std::span<const ExtraWord> Family::extra_words() const { return {}; }
+
 std::string Family::stratum(const Words&) const { return std::string(name()); }
 
 double Family::training_weight(const Words&) const { return 1; }
 
+std::span<const Family* const> exam_families() {
+  static const std::array families = {&solution_set(), &undo(),        &null_space(),
+                                      &column_space(), &block(),       &fact_count(),
+                                      &fact_spaces(),  &member_rule(), &member()};
+  return families;
+}
+
 std::span<const Family* const> all_families() {
-  static const std::array families = {&row_reduction(), &solution_set(), &undo(),       &null_space(),
-                                      &column_space(),  &block(),        &fact_count(), &fact_spaces(),
-                                      &member_rule(),   &member()};
+  static const std::vector<const Family*> families = [] {
+    std::vector<const Family*> list = {&row_reduction()};
+    list.insert(list.end(), exam_families().begin(), exam_families().end());
+    for (const FamilyTask& task : domain_tasks()) {
+      const bool known = std::any_of(list.begin(), list.end(), [&](const Family* family) {
+        return family->name() == task.family->name();
+      });
+      if (!known) list.push_back(task.family.get());
+    }
+    return list;
+  }();
   return families;
 }
 
@@ -84,7 +101,7 @@ Problem parse_problem(std::string_view text) {
   if (prompt.empty()) throw ProblemError("the problem is empty; expected a family's name and its values");
   const Family& family = find_family(prompt[0]);
   if (prompt.back() != ";") prompt.emplace_back(";");
-  static const Vocabulary vocabulary;
+  const Vocabulary vocabulary(family.extra_words());
   for (const std::string& word : prompt) (void)vocabulary.id(word);
   family.validate(prompt);
   return problem;

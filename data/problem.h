@@ -64,11 +64,20 @@ struct Verdict {
   bool has_fraction = false;  // the reference chain or the prompt meets a fraction
 };
 
+// A word that a family needs beside the base words of every vocabulary (data/vocabulary.h).
+struct ExtraWord {
+  std::string text;
+  bool ends_group = false;  // the count of values starts again behind it, as behind ":"
+  bool ends_row = false;    // it separates rows of the prompt, as ";" does
+};
+
 class Family {
  public:
   virtual ~Family() = default;
   virtual std::string_view name() const = 0;     // "RREF", "NULL", ..: the first word of the prompt
   virtual std::string_view summary() const = 0;  // one line for --help: what is given, what is asked
+  // In a fixed order, which is part of every saved run; none for families of base words only.
+  virtual std::span<const ExtraWord> extra_words() const;
 
   // A random problem whose prompt and reference solution stay inside the vocabulary; draws only from `rng`.
   virtual Problem generate(CounterRng& rng) const = 0;
@@ -91,7 +100,8 @@ class Family {
 
 // Throws ProblemError that lists the known families.
 const Family& find_family(std::string_view name);
-std::span<const Family* const> all_families();  // RREF first, then the nine exam families in exam order
+std::span<const Family* const> all_families();   // RREF, the nine exam families, the other domains
+std::span<const Family* const> exam_families();  // in exam order
 
 // "NULL 0 1 2 2 ; 0 3 8 7 ; 0 0 4 2" -> a validated problem. Fractions may be written "1/2" or "1 /2"; a
 // missing final ";" is added. Throws ProblemError.

@@ -5,6 +5,10 @@
 #include <algorithm>
 #include <array>
 
+#include <fmt/format.h>
+
+#include "data/counter_rng.h"
+
 namespace giantrabbit::data {
 namespace {
 
@@ -55,6 +59,10 @@ std::string canonical_matrix(const Matrix& matrix) {
 
 bool is_exam_item(std::string_view canonical_text) {
   return std::find(exam_texts.begin(), exam_texts.end(), canonical_text) != exam_texts.end();
+}
+
+std::string with_digest(const std::string& text) {
+  return fmt::format("{}|{:016x}", text, CounterRng{fnv1a64(text)}.next());
 }
 
 Split split_of(std::string_view canonical_text) {

@@ -19,6 +19,9 @@ uint64_t fnv1a64(std::string_view text);
 std::string canonical_matrix(const Matrix& matrix);
 // Canonical texts of the exam, whatever family asks about them: row reduction drops the exam's matrices too.
 bool is_exam_item(std::string_view canonical_text);
+// The text and a digest of it. FNV's last bits know too little of long texts of two symbols (all matrices
+// over GF(2) of one size miss half of the buckets); with the digest every bucket gets its share.
+std::string with_digest(const std::string& text);
 Split split_of(std::string_view canonical_text);
 
 }  // namespace giantrabbit::data

@@ -1,5 +1,5 @@
 // In: words. Out: ids, words again, and what a model must know about each word. Kept invariant: the order of
-// the list is part of every saved run, so words are only ever added at its end.
+// the list is part of every saved run, so base words are never added: what a domain needs are extra words.
 #include "data/vocabulary.h"
 
 #include <fstream>
@@ -26,7 +26,7 @@ constexpr const char* plain_words[] = {
 
 }  // namespace
 
-Vocabulary::Vocabulary() {
+Vocabulary::Vocabulary(std::span<const ExtraWord> extra) {
   add("PAD", {});
   add("BOS", {.ends_group = true});
   add("EOS", {});
@@ -42,6 +42,9 @@ Vocabulary::Vocabulary() {
   }
   for (int64_t row = 1; row <= max_rows; ++row) add(fmt::format("R{}", row), {});
   for (const char* word : plain_words) add(word, {});
+  for (const ExtraWord& word : extra) {
+    if (!contains(word.text)) add(word.text, {.ends_group = word.ends_group, .ends_row = word.ends_row});
+  }
 }
 
 void Vocabulary::add(std::string word, Traits traits) {
@@ -50,12 +53,14 @@ void Vocabulary::add(std::string word, Traits traits) {
   traits_.push_back(traits);
 }
 
+bool Vocabulary::contains(std::string_view word) const { return ids_.contains(std::string(word)); }
+
 int64_t Vocabulary::id(std::string_view word) const {
   const auto found = ids_.find(std::string(word));
   if (found == ids_.end()) {
     throw ProblemError(
         fmt::format("\"{}\" is not a word of the vocabulary (whole numbers {}..{}, denominators /2../{}, "
-                    "R1..R{}, \";\" and capital words)",
+                    "R1..R{}, \";\", capital words and the words of the task)",
                     word, -max_whole, max_whole, max_denominator, max_rows));
   }
   return found->second;

@@ -1,6 +1,6 @@
 // Words <-> ids, and what a model must know about each word to place it: is it a number, which one, does it
-// end a group. The word list is fixed (about 180 words) and saved with every run; a run refuses a vocabulary
-// that differs.
+// end a group. The list is fixed: base words (about 180) in every vocabulary, then the extra words of the
+// task's families. It is saved with every run; a run refuses a vocabulary that differs.
 //
 // A value is one word ("-7") or two when it is a fraction ("-7", "/2"): whole numbers -60..60,
 // denominators 2..9.
@@ -23,9 +23,11 @@ inline constexpr int64_t max_denominator = 9;
 
 class Vocabulary {
  public:
-  Vocabulary();  // the project's word list
+  // The base words, then `extra` in its order; words that are there already are left out.
+  explicit Vocabulary(std::span<const ExtraWord> extra = {});
 
   int64_t size() const { return static_cast<int64_t>(words_.size()); }
+  bool contains(std::string_view word) const;
   int64_t id(std::string_view word) const;  // throws ProblemError for a word outside the vocabulary
   const std::string& word(int64_t id) const { return words_.at(static_cast<size_t>(id)); }
   std::vector<int64_t> encode(std::span<const std::string> words) const;

@@ -2,7 +2,10 @@
 // one, and every error names the file it comes from.
 #include "eval/run.h"
 
+#include <charconv>
 #include <stdexcept>
+#include <string_view>
+#include <system_error>
 
 #include <fmt/format.h>
 
@@ -27,6 +30,14 @@ model::GiantRabbit load_network(const std::filesystem::path& file, const model::
   } catch (const std::exception& error) {
     throw std::runtime_error(fmt::format("{}: {}", file.string(), error_text(error)));
   }
+}
+
+// "R12" -> 12; 0 for words that are no row label.
+int64_t row_label(std::string_view word) {
+  if (!word.starts_with('R')) return 0;
+  int64_t row = 0;
+  const auto [end, error] = std::from_chars(word.data() + 1, word.data() + word.size(), row);
+  return error == std::errc() && end == word.data() + word.size() && row > 0 ? row : 0;
 }
 
 }  // namespace
@@ -56,11 +67,21 @@ model::TokenTraits token_traits(const data::Vocabulary& vocabulary) {
     token.ends_row = known.ends_row;
     token.ends_line = word == "NL";
     token.starts_answer = id == data::Vocabulary::ans;
-    if (word.size() == 2 && word[0] == 'R' && word[1] >= '1' && word[1] <= '8')
-      token.row_label = word[1] - '0';
+    token.row_label = row_label(word);
     traits.tokens.push_back(token);
   }
   return traits;
+}
+
+void require_words(const Run& run, std::span<const data::Problem> problems) {
+  for (const data::Problem& problem : problems) {
+    for (const std::string& word : problem.prompt) {
+      if (run.vocabulary.contains(word)) continue;
+      throw data::ProblemError(
+          fmt::format("{} was trained on the task {}, whose vocabulary has no word \"{}\"; the problem is {}",
+                      run.directory.string(), run.task.task, word, data::join_words(problem.prompt)));
+    }
+  }
 }
 
 Run load_run(const std::filesystem::path& directory) {
@@ -82,9 +103,9 @@ Run load_run(const std::filesystem::path& directory) {
   } catch (const model::OptionError& error) {
     throw std::runtime_error(fmt::format("{}: {}", (directory / "config.toml").string(), error.what()));
   }
-  const data::Vocabulary vocabulary;
-  vocabulary.verify(directory / "vocabulary.json");
-  run.network = load_network(directory / "model.safetensors", run.config, token_traits(vocabulary));
+  run.vocabulary = data::ExampleSource::task_vocabulary(run.task.task);
+  run.vocabulary.verify(directory / "vocabulary.json");
+  run.network = load_network(directory / "model.safetensors", run.config, token_traits(run.vocabulary));
   return run;
 }
 

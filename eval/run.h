@@ -4,6 +4,7 @@
 #pragma once
 
 #include <filesystem>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -27,13 +28,17 @@ struct Run {
   std::string name;  // the directory's last part
   model::ModelConfig config;
   TaskConfig task;
+  data::Vocabulary vocabulary;          // the task's
   model::GiantRabbit network{nullptr};  // in eval mode
   data::ChainFormat format() const { return data::parse_chain_format(task.format); }
 };
 
 Run load_run(const std::filesystem::path& directory);
 
-// The tables a model needs, from the project's vocabulary.
+// Throws data::ProblemError naming run and word when a prompt has a word that the run has never seen.
+void require_words(const Run& run, std::span<const data::Problem> problems);
+
+// The tables a model needs, from a run's vocabulary.
 model::TokenTraits token_traits(const data::Vocabulary& vocabulary);
 
 }  // namespace giantrabbit::eval

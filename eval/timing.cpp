@@ -9,10 +9,10 @@
 namespace giantrabbit::eval {
 namespace {
 
-TimedItem time_once(TimedRun& run, const data::Vocabulary& vocabulary, const data::Problem& problem) {
+TimedItem time_once(TimedRun& run, const data::Problem& problem) {
   const int64_t limit = output_limit(problem, run.format);
   const Decoded decoded =
-      decode_greedy(run.network, vocabulary, std::span(&problem.prompt, 1), std::span(&limit, 1));
+      decode_greedy(run.network, run.vocabulary, std::span(&problem.prompt, 1), std::span(&limit, 1));
   const data::Words& output = decoded.outputs.at(0);
   const data::Verdict verdict =
       data::find_family(problem.prompt.at(0)).judge(problem.prompt, output, run.format);
@@ -63,18 +63,18 @@ RunTiming summarize(std::vector<TimedItem> items, int repeats) {
   return timing;
 }
 
-std::vector<RunTiming> time_interleaved(std::span<TimedRun> runs, const data::Vocabulary& vocabulary,
-                                        std::span<const data::Problem> problems, int rounds) {
+std::vector<RunTiming> time_interleaved(std::span<TimedRun> runs, std::span<const data::Problem> problems,
+                                        int rounds) {
   std::vector<std::vector<TimedItem>> items(runs.size());
   // The first decoding pays for memory and thread pools, not for reasoning.
   if (!problems.empty()) {
-    for (TimedRun& run : runs) time_once(run, vocabulary, problems.front());
+    for (TimedRun& run : runs) time_once(run, problems.front());
   }
   for (size_t index = 0; index < problems.size(); ++index) {
     for (int round = 0; round < rounds; ++round) {
       for (size_t turn = 0; turn < 2 * runs.size(); ++turn) {
         const size_t run = turn < runs.size() ? turn : 2 * runs.size() - 1 - turn;
-        keep_faster(items[run], index, time_once(runs[run], vocabulary, problems[index]));
+        keep_faster(items[run], index, time_once(runs[run], problems[index]));
       }
     }
   }

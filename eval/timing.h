@@ -44,9 +44,10 @@ RunTiming summarize(std::vector<TimedItem> items, int repeats);
 struct TimedRun {
   model::GiantRabbit network{nullptr};
   data::ChainFormat format = data::ChainFormat::prod;
+  data::Vocabulary vocabulary;  // the run's
 };
 // `rounds` A B B A rounds per item, two repeats each.
-std::vector<RunTiming> time_interleaved(std::span<TimedRun> runs, const data::Vocabulary& vocabulary,
-                                        std::span<const data::Problem> problems, int rounds = 1);
+std::vector<RunTiming> time_interleaved(std::span<TimedRun> runs, std::span<const data::Problem> problems,
+                                        int rounds = 1);
 
 }  // namespace giantrabbit::eval

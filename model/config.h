@@ -41,7 +41,7 @@ struct TokenTraits {
     bool is_whole = false;  // a whole number
     bool is_denominator = false;
     double value = 0;            // the whole number or the denominator
-    int64_t row_label = 0;       // R1 .. R8 -> 1 .. 8
+    int64_t row_label = 0;       // R1 -> 1, R2 -> 2, ..
     bool ends_group = false;     // the count of values starts again behind it
     bool ends_line = false;      // NL: the label of the line ends
     bool ends_row = false;       // ';' separates rows of prompt and answer

@@ -2,6 +2,10 @@
 // program. Use find_family() (data/problem.h) unless you need a special one.
 #pragma once
 
+#include <memory>
+#include <string>
+#include <vector>
+
 #include "data/problem.h"
 
 namespace giantrabbit::data {
@@ -19,5 +23,15 @@ const Family& fact_count();    // FACT_COUNT
 const Family& fact_spaces();   // FACT_SPACES
 const Family& member_rule();   // MEMBER_RULE
 const Family& member();        // MEMBER
+
+// The other domains: their tasks, families of one name differing in the sizes that they generate. The first
+// family of a name is the one that find_family() knows.
+struct FamilyTask {
+  std::string name;
+  std::shared_ptr<const Family> family;
+};
+std::vector<FamilyTask> gauss_jordan_tasks();    // GF2, GF3, with idle rows too (needle)
+// All of them; made once.
+const std::vector<FamilyTask>& domain_tasks();
 
 }  // namespace giantrabbit::data

@@ -37,11 +37,6 @@ bool is_reduced(const Matrix& matrix, std::span<const int> pivots) {
   return true;
 }
 
-bool has_denominator(std::span<const std::string> words) {
-  return std::any_of(words.begin(), words.end(),
-                     [](const std::string& word) { return word.starts_with('/'); });
-}
-
 }  // namespace
 
 void append_columns(Words& words, std::string_view name, std::span<const int> columns) {
@@ -74,60 +69,16 @@ Problem ExamFamily::generate(CounterRng& rng) const {
   }
 }
 
-void ExamFamily::validate(const Words& prompt) const {
-  bool readable = false;
-  try {
-    (void)canonical(prompt);  // reads the prompt: what is wrong with its form is said there
-    readable = true;
-    (void)solve(prompt, ChainFormat::prod);
-  } catch (const ProblemError& error) {
-    if (!readable) throw;
-    throw ProblemError(fmt::format("{}: the solution meets a value without words: {}", name(), error.what()));
-  } catch (const std::overflow_error&) {
-    throw ProblemError(fmt::format("{}: the solution meets values beyond 64 bits", name()));
-  }
-}
-
 double ExamFamily::training_weight(const Words& prompt) const {
   return is_rare(prompt) || has_denominator(solve(prompt, ChainFormat::prod)) ? 1 : .4;
 }
 
 bool ExamFamily::is_rare(const Words&) const { return false; }
 
-Verdict ExamFamily::judge(const Words& prompt, std::span<const std::string> output,
-                          ChainFormat format) const {
-  const Words reference = solve(prompt, format);
-  const OutputParts parts = split_output(output);
-  Verdict verdict = begin_verdict(parts, reference);
-  // The same whatever the format, so that results without chains are shown by the same groups.
-  const Words full = format == ChainFormat::prod ? reference : solve(prompt, ChainFormat::prod);
-  verdict.reference_steps = static_cast<int>(split_output(full).lines.size());
-  verdict.has_fraction = has_denominator(prompt) || has_denominator(full);
-  const auto chain = chain_judge(prompt, format);
-  for (const auto& line : parts.lines) verdict.steps.push_back(chain->read(output, line));
-  mark_reference_steps(verdict, output, reference);
-  Ending ending{format == ChainFormat::answer_only, true, false};
-  try {
-    ending.complete = ending.complete || chain->complete();
-    const auto right = grade(prompt, parts.answer);
-    ending.readable = right.has_value();
-    ending.right = right.value_or(false);
-  } catch (const std::overflow_error&) {
-    // Far-fetched values only: such an answer counts as wrong.
-  }
-  conclude(verdict, parts, ending);
-  return verdict;
-}
-
 Words ExamFamily::matrix_prompt(const Matrix& matrix) const {
   Words prompt = {std::string(name())};
   append_rows(prompt, matrix);
   return prompt;
-}
-
-Problem ExamFamily::checked(Words prompt) const {
-  validate(prompt);
-  return {"", std::move(prompt)};
 }
 
 EliminationJudge::EliminationJudge(Matrix start, int columns, Goal goal, ChainFormat format)

@@ -12,6 +12,7 @@
 
 #include "data/chain.h"
 #include "data/elimination.h"
+#include "data/families/chain_family.h"
 #include "data/problem.h"
 #include "data/words.h"
 
@@ -25,20 +26,10 @@ void append_columns(Words& words, std::string_view name, std::span<const int> co
 // Judges such a line, name included, against the right columns.
 void judge_columns(std::span<const std::string> words, std::span<const int> right, StepVerdict& verdict);
 
-// One output's chain, read line by line.
-class ChainJudge {
- public:
-  virtual ~ChainJudge() = default;
-  virtual StepVerdict read(std::span<const std::string> output, const OutputParts::Line& line) = 0;
-  virtual bool complete() const = 0;  // the lines so far reach all that the answer needs
-};
-
-// A family by its parts; validating, judging and drawing until the solution fits are the same for all nine.
-class ExamFamily : public Family {
+// What the nine have in common beside their parts: drawing until the solution fits.
+class ExamFamily : public ChainFamily {
  public:
   Problem generate(CounterRng& rng) const final;
-  void validate(const Words& prompt) const final;
-  Verdict judge(const Words& prompt, std::span<const std::string> output, ChainFormat format) const final;
   // Problems with a fraction, and those that is_rare() names, are kept 2.5 times as often as the others:
   // these are the lines that trained models still get wrong.
   double training_weight(const Words& prompt) const final;
@@ -48,13 +39,8 @@ class ExamFamily : public Family {
   virtual bool is_rare(const Words& prompt) const;
   // A prompt that often has a solution inside the vocabulary; may throw ProblemError.
   virtual Words draw(CounterRng& rng) const = 0;
-  virtual std::unique_ptr<ChainJudge> chain_judge(const Words& prompt, ChainFormat format) const = 0;
-  // Whether the answer is right, by the family's rule; empty when it cannot be read. May throw
-  // std::overflow_error, which counts as wrong.
-  virtual std::optional<bool> grade(const Words& prompt, std::span<const std::string> answer) const = 0;
 
   Words matrix_prompt(const Matrix& matrix) const;
-  Problem checked(Words prompt) const;  // validates
 };
 
 // Downward elimination and, for the reduced goal, the upward part, then "PIV .." and, where asked for, "FREE

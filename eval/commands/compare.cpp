@@ -87,8 +87,7 @@ std::vector<data::Problem> sample(const std::vector<data::Problem>& problems, in
   return chosen;
 }
 
-AttentionCost attention_cost(Run& run, const data::Vocabulary& vocabulary,
-                             std::span<const data::Problem> problems) {
+AttentionCost attention_cost(Run& run, std::span<const data::Problem> problems) {
   std::vector<ForcedItem> items;
   for (const data::Problem& problem : problems) {
     try {
@@ -98,7 +97,7 @@ AttentionCost attention_cost(Run& run, const data::Vocabulary& vocabulary,
       continue;  // an outside item without a reference inside the vocabulary
     }
   }
-  return measure_attention(run.network, vocabulary, items);
+  return measure_attention(run.network, run.vocabulary, items);
 }
 
 void add_accuracy(Report& report, const std::vector<Run>& runs, const std::vector<Evaluation>& evaluations) {
@@ -139,8 +138,8 @@ void add_accuracy(Report& report, const std::vector<Run>& runs, const std::vecto
 }
 
 Report build_report(const Parsed& parsed, std::vector<Run>& runs) {
-  const data::Vocabulary vocabulary;
   const ProblemSet set = choose_problems(parsed, runs);
+  for (const Run& run : runs) require_words(run, set.problems);
   const int64_t batch = whole_number(parsed, "batch", 1);
   const std::vector<data::Problem> timed = sample(set.problems, whole_number(parsed, "timed", 0));
   const std::vector<data::Problem> traced = sample(set.problems, whole_number(parsed, "traced", 0));
@@ -152,18 +151,18 @@ Report build_report(const Parsed& parsed, std::vector<Run>& runs) {
   std::vector<Evaluation> evaluations;
   for (Run& run : runs) {
     fmt::print(stderr, "judging {} on {} problems\n", run.name, set.problems.size());
-    evaluations.push_back(evaluate(run.network, vocabulary, set.problems, run.format(), batch));
+    evaluations.push_back(evaluate(run.network, run.vocabulary, set.problems, run.format(), batch));
     for (const auto& item : set.refused) evaluations.back().items.push_back(unreadable_item(item.id));
   }
   add_accuracy(report, runs, evaluations);
 
   if (!timed.empty()) fmt::print(stderr, "timing {} problems one at a time\n", timed.size());
   std::vector<TimedRun> timed_runs;
-  for (Run& run : runs) timed_runs.push_back({run.network, run.format()});
-  const std::vector<RunTiming> timings = time_interleaved(timed_runs, vocabulary, timed);
+  for (Run& run : runs) timed_runs.push_back({run.network, run.format(), run.vocabulary});
+  const std::vector<RunTiming> timings = time_interleaved(timed_runs, timed);
   for (size_t index = 0; index < runs.size(); ++index) {
     report.runs[index].timing = timings[index];
-    report.runs[index].cost = attention_cost(runs[index], vocabulary, traced);
+    report.runs[index].cost = attention_cost(runs[index], traced);
   }
   return report;
 }

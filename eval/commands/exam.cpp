@@ -35,10 +35,11 @@ void run_exam(std::span<const std::string> arguments) {
 
   std::vector<Run> runs;
   for (const std::string& directory : parsed.runs) runs.push_back(load_run(directory));
-  const data::Vocabulary vocabulary;
   const std::vector<data::Problem> problems = data::exam_problems();
   std::vector<Evaluation> evaluations;
-  for (Run& run : runs) evaluations.push_back(evaluate(run.network, vocabulary, problems, run.format()));
+  for (Run& run : runs) {
+    evaluations.push_back(evaluate(run.network, run.vocabulary, problems, run.format()));
+  }
 
   for (size_t question = 0; question < problems.size(); ++question) {
     fmt::print("{}  {}\n", problems[question].id, data::join_words(problems[question].prompt));

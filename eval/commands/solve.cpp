@@ -36,14 +36,13 @@ std::string keys_by_layer(const model::Trace& trace, std::string_view kind, int6
 }
 
 void print_solution(Run& run, const data::Problem& problem) {
-  const data::Vocabulary vocabulary;
   const data::ChainFormat format = run.format();
   const int64_t limit = output_limit(problem, format);
   const Decoded decoded =
-      decode_greedy(run.network, vocabulary, std::span(&problem.prompt, 1), std::span(&limit, 1));
+      decode_greedy(run.network, run.vocabulary, std::span(&problem.prompt, 1), std::span(&limit, 1));
   Judged item{problem, decoded.outputs.at(0), {}};
   item.verdict = data::find_family(problem.prompt.at(0)).judge(problem.prompt, item.output, format);
-  const model::Trace trace = trace_output(run.network, vocabulary, problem.prompt, item.output);
+  const model::Trace trace = trace_output(run.network, run.vocabulary, problem.prompt, item.output);
   const auto words = std::ssize(item.output);
 
   fmt::print("{}\n", data::join_words(problem.prompt));
@@ -92,6 +91,7 @@ void run_solve(std::span<const std::string> arguments) {
   if (parsed.options.count("problem") == 0) throw UsageError("solve needs --problem \"FAMILY ..\"");
   const data::Problem problem = data::parse_problem(parsed.options["problem"].as<std::string>());
   Run run = load_run(parsed.runs.front());
+  require_words(run, std::span(&problem, 1));
   print_solution(run, problem);
 }
 

@@ -71,6 +71,11 @@ run 1 short $small --position learned --max-positions 4
 grep -q "raise model.max_positions" "$folder/err" || report "a position outside the table is not named"
 [ "$(wc -l <"$folder/err")" -eq 1 ] || report "an error of LibTorch is not one line"
 
+# So are chains that are longer than the default table.
+run 1 long $small --task gauss-jordan-gf2-16
+grep -q "raise model.max_positions" "$folder/err" || report "a chain outside the table is not named"
+[ "$(wc -l <"$folder/err")" -eq 1 ] || report "a chain outside the table gives more than one line"
+
 run 0 whole $small
 run 1 whole $small
 grep -q "already holds a run" "$folder/err" || report "a second run into the same directory is not refused"

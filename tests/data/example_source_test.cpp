@@ -1,6 +1,7 @@
 // Examples as a pure function of (task, split, seed, index), and the walls between the splits.
 #include "data/example_source.h"
 
+#include <map>
 #include <set>
 #include <stdexcept>
 
@@ -86,9 +87,51 @@ TEST(ExampleSource, UnknownTasksAreAnsweredWithTheKnownOnes) {
 TEST(ExampleSource, TheExamTaskTakesTheNineFamiliesInTurn) {
   const ExampleSource source("exam", ChainFormat::prod, Split::train, 44);
   for (uint64_t index = 0; index < 18; ++index) {
-    EXPECT_EQ(source.example(index).problem.prompt[0], all_families()[1 + index % 9]->name());
+    EXPECT_EQ(source.example(index).problem.prompt[0], exam_families()[index % 9]->name());
   }
-  EXPECT_EQ(ExampleSource::tasks().size(), 12U);
+}
+
+TEST(ExampleSource, TaskNamesDifferAndTheirVocabulariesHoldTheirWords) {
+  const std::vector<std::string> tasks = ExampleSource::tasks();
+  EXPECT_EQ(std::set<std::string>(tasks.begin(), tasks.end()).size(), tasks.size());
+  const Words base = Vocabulary().words();
+  for (const std::string& task : tasks) {
+    const ExampleSource source(task, ChainFormat::delta, Split::test, 45);
+    const Vocabulary vocabulary = ExampleSource::task_vocabulary(task);
+    EXPECT_EQ(source.vocabulary().words(), vocabulary.words()) << task;
+    ASSERT_GE(vocabulary.size(), std::ssize(base)) << task;
+    EXPECT_TRUE(std::equal(base.begin(), base.end(), vocabulary.words().begin())) << task;
+    for (uint64_t index = 0; index < 3; ++index) {
+      const Example example = source.example(index);
+      EXPECT_EQ(vocabulary.encode(example.problem.prompt), example.prompt) << task;
+    }
+  }
+}
+
+// The hash of the split must not see a family's problems in a few buckets only.
+TEST(ExampleSource, EveryDomainFillsEverySplit) {
+  constexpr uint64_t seed = 46;
+  constexpr int total = 400;
+  SCOPED_TRACE(seed);
+  for (const FamilyTask& task : domain_tasks()) {
+    std::map<Split, int> counts;
+    for (uint64_t index = 0; index < total; ++index) {
+      CounterRng rng{seed, fnv1a64(task.name), index};
+      ++counts[split_of(task.family->canonical(task.family->generate(rng).prompt))];
+    }
+    // 20 of 400 are expected, with a deviation of 4.4.
+    for (const Split split : {Split::validation, Split::test}) {
+      EXPECT_GT(counts[split], 2) << task.name;
+      EXPECT_LT(counts[split], 45) << task.name;
+    }
+  }
+}
+
+TEST(ExampleSource, TasksOfBaseWordsKeepTheBaseVocabulary) {
+  for (const char* task : {"row-reduction", "row-reduction-4x5", "exam", "null", "member-rule"}) {
+    EXPECT_EQ(ExampleSource::task_vocabulary(task).words(), Vocabulary().words()) << task;
+  }
+  EXPECT_THROW((void)ExampleSource::task_vocabulary("cooking"), std::invalid_argument);
 }
 
 }  // namespace

@@ -60,6 +60,11 @@ TEST(Problem, SurvivesReductionsBeyond64Bits) {
   EXPECT_TRUE(refusal(text).starts_with("RREF: the row reduction of this matrix meets")) << refusal(text);
 }
 
+TEST(Problem, ReadsTheWordsOfItsOwnFamilyOnly) {
+  EXPECT_EQ(parse_problem("GF2 1 0 ; 1 1").prompt, words_of("GF2 1 0 ; 1 1 ;"));
+  EXPECT_NE(refusal("RREF 1 R9 ; 1 1").find("\"R9\" is not a word of the vocabulary"), std::string::npos);
+}
+
 TEST(Problem, NamesFormatsAndErrors) {
   for (const ChainFormat format : {ChainFormat::prod, ChainFormat::delta, ChainFormat::answer_only}) {
     EXPECT_EQ(parse_chain_format(chain_format_name(format)), format);
@@ -75,8 +80,9 @@ TEST(Problem, NamesFormatsAndErrors) {
 }
 
 TEST(Problem, RegistersRowReductionFirstAndFindsEveryFamily) {
-  ASSERT_EQ(all_families().size(), 10U);
+  ASSERT_EQ(exam_families().size(), 9U);
   EXPECT_EQ(all_families()[0]->name(), "RREF");
+  for (size_t i = 0; i < exam_families().size(); ++i) EXPECT_EQ(all_families()[1 + i], exam_families()[i]);
   for (const Family* family : all_families()) {
     EXPECT_EQ(&find_family(family->name()), family);
     EXPECT_FALSE(family->summary().empty());

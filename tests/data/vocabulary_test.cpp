@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <unistd.h>
 
+#include "data/split.h"
 #include "tests/data/text.h"
 
 namespace giantrabbit::data {
@@ -45,6 +46,25 @@ TEST(Vocabulary, HasFixedSpecialIdsAndNoWordTwice) {
   EXPECT_EQ(std::set<std::string>(vocabulary.words().begin(), vocabulary.words().end()).size(),
             vocabulary.words().size());
   for (int64_t id = 0; id < vocabulary.size(); ++id) EXPECT_EQ(vocabulary.id(vocabulary.word(id)), id);
+}
+
+// Models trained on tasks of base words stand on this list: its size is a shape of their weights.
+TEST(Vocabulary, TheBaseWordsAreFrozen) {
+  EXPECT_EQ(Vocabulary().size(), 177);
+  EXPECT_EQ(fnv1a64(join_words(Vocabulary().words())), 0x5ed184d903fbf2d4U);
+}
+
+TEST(Vocabulary, PutsExtraWordsBehindTheBaseWords) {
+  const std::vector<ExtraWord> extra = {{"R9"}, {"+", true}, {"SUB"}, {"R9"}};
+  const Vocabulary base;
+  const Vocabulary vocabulary(extra);
+  ASSERT_EQ(vocabulary.size(), base.size() + 2);
+  for (int64_t id = 0; id < base.size(); ++id) EXPECT_EQ(vocabulary.word(id), base.word(id));
+  EXPECT_EQ(vocabulary.id("R9"), base.size());
+  EXPECT_FALSE(vocabulary.traits(vocabulary.id("R9")).ends_group);
+  EXPECT_TRUE(vocabulary.traits(vocabulary.id("+")).ends_group);
+  EXPECT_TRUE(vocabulary.contains("+"));
+  EXPECT_FALSE(base.contains("+"));
 }
 
 TEST(Vocabulary, KnowsNumbersAndGroupEnds) {

@@ -7,6 +7,7 @@
 #include <torch/torch.h>
 
 #include "data/atomic_file.h"
+#include "data/example_source.h"
 #include "eval/config_file.h"
 #include "model/safetensors.h"
 #include "tiny_run.h"
@@ -105,6 +106,26 @@ TEST(RunTest, VocabularyThatDiffers) {
   expect_refused(directory, "vocabulary.json", "");
 }
 
+TEST(RunTest, TheVocabularyIsThatOfTheTask) {
+  const fs::path directory = write_tiny_run("run_task_vocabulary", tiny_config(), 1);
+  const eval::Run run = load_run(directory);
+  EXPECT_EQ(run.vocabulary.words(), data::Vocabulary().words());
+  const data::Problem foreign = data::parse_problem("GF2 1 0 ; 1 1");
+  try {
+    require_words(run, std::span(&foreign, 1));
+    FAIL();
+  } catch (const data::ProblemError& error) {
+    EXPECT_EQ(std::string(error.what()),
+              directory.string() +
+                  " was trained on the task row-reduction, whose vocabulary has no word "
+                  "\"GF2\"; the problem is GF2 1 0 ; 1 1 ;");
+  }
+  std::string config = data::read_file(directory / "config.toml");
+  config.replace(config.find("\"row-reduction\""), 15, "\"gauss-jordan-gf2\"");
+  data::write_file_atomically(directory / "config.toml", config);
+  expect_refused(directory, "vocabulary.json", "177 words in the file and 202 in this program");
+}
+
 void expect_config_refused(const std::string& text, const std::string& part) {
   const fs::path directory = write_tiny_run("run_config", tiny_config(), 1);
   data::write_file_atomically(directory / "config.toml", text);
@@ -155,7 +176,7 @@ TEST(ConfigFileTest, WritesWhatItReads) {
 }
 
 TEST(TokenTraitsTest, KnowsTheWords) {
-  const data::Vocabulary vocabulary;
+  const data::Vocabulary vocabulary = data::ExampleSource::task_vocabulary("gauss-jordan-gf3");
   const model::TokenTraits traits = token_traits(vocabulary);
   ASSERT_EQ(traits.size(), vocabulary.size());
   const auto of = [&](const std::string& word) {
@@ -167,7 +188,9 @@ TEST(TokenTraitsTest, KnowsTheWords) {
   EXPECT_EQ(of("/3").value, 3);
   EXPECT_FALSE(of("/3").is_whole);
   EXPECT_EQ(of("R4").row_label, 4);
+  EXPECT_EQ(of("R32").row_label, 32);
   EXPECT_EQ(of("RREF").row_label, 0);
+  EXPECT_EQ(of("GF3").row_label, 0);
   EXPECT_TRUE(of("NL").ends_line);
   EXPECT_TRUE(of("ANS").starts_answer);
   EXPECT_TRUE(of(";").ends_row);

@@ -30,7 +30,7 @@ TEST(TimingTest, SummarizesPhases) {
 TEST(TimingTest, NothingToTime) {
   EXPECT_EQ(summarize({}, 2).total.median, 0);
   std::array<TimedRun, 1> runs{TimedRun{tiny_network(tiny_config(), 1)}};
-  const std::vector<RunTiming> timings = time_interleaved(runs, data::Vocabulary(), {});
+  const std::vector<RunTiming> timings = time_interleaved(runs, {});
   ASSERT_EQ(timings.size(), 1U);
   EXPECT_TRUE(timings[0].items.empty());
 }
@@ -39,7 +39,7 @@ TEST(TimingTest, EveryRunDecodesEveryProblem) {
   const std::vector<data::Problem> problems = some_problems(2);
   std::array<TimedRun, 2> runs{TimedRun{tiny_network(tiny_config(), 1)},
                                TimedRun{tiny_network(tiny_config(), 2)}};
-  const std::vector<RunTiming> timings = time_interleaved(runs, data::Vocabulary(), problems);
+  const std::vector<RunTiming> timings = time_interleaved(runs, problems);
   ASSERT_EQ(timings.size(), 2U);
   for (const RunTiming& timing : timings) {
     EXPECT_EQ(timing.items.size(), problems.size());

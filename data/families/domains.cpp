@@ -1,0 +1,20 @@
+// In: nothing. Out: the tasks of all domains beside row reduction and the exam, in one list. Kept invariant:
+// task names are all different.
+#include <iterator>
+
+#include "data/families/families.h"
+
+namespace giantrabbit::data {
+
+const std::vector<FamilyTask>& domain_tasks() {
+  static const std::vector<FamilyTask> tasks = [] {
+    std::vector<FamilyTask> all;
+    for (std::vector<FamilyTask> part : {gauss_jordan_tasks()}) {
+      std::move(part.begin(), part.end(), std::back_inserter(all));
+    }
+    return all;
+  }();
+  return tasks;
+}
+
+}  // namespace giantrabbit::data
