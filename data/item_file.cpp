@@ -10,6 +10,8 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "data/community_items.h"
+
 namespace giantrabbit::data {
 namespace {
 
@@ -41,15 +43,17 @@ std::string item_id(const json& item, size_t number) {
 
 Problem read_item(const json& item) {
   if (!item.is_object()) throw ProblemError(fmt::format("expected an object, got {}", item.type_name()));
+  if (!item.contains("family") && item.contains("question")) return read_graph_question(item);
   if (!item.contains("family") || !item["family"].is_string()) throw ProblemError("\"family\" is missing");
   if (!item.contains("given")) throw ProblemError("\"given\" is missing");
   return find_family(item["family"].get_ref<const std::string&>()).from_json(item["given"]);
 }
 
-void add_item(ItemFile& file, const json& item) {
-  const std::string id = item_id(item, file.problems.size() + file.refused.size() + 1);
+// `read` gives the problem or throws.
+template <typename Read>
+void add(ItemFile& file, const std::string& id, Read read) {
   try {
-    Problem problem = read_item(item);
+    Problem problem = read();
     problem.id = id;
     file.problems.push_back(std::move(problem));
   } catch (const ProblemError& error) {
@@ -57,6 +61,11 @@ void add_item(ItemFile& file, const json& item) {
   } catch (const json::exception& error) {
     file.refused.push_back({id, error.what()});
   }
+}
+
+void add_item(ItemFile& file, const json& item) {
+  const std::string id = item_id(item, file.problems.size() + file.refused.size() + 1);
+  add(file, id, [&] { return read_item(item); });
 }
 
 // A list, {"items": list}, or one item.
@@ -69,6 +78,46 @@ bool add_document(ItemFile& file, const json& document) {
   if (!document.is_object()) return false;
   add_item(file, document);
   return true;
+}
+
+enum class LineFormat { json_item, multiplication, list_ops };
+
+std::optional<LineFormat> line_format(const std::string& line) {
+  if (json::accept(line)) return LineFormat::json_item;
+  if (line.find("||") != std::string::npos) return LineFormat::multiplication;
+  if (line.find('\t') != std::string::npos) return LineFormat::list_ops;
+  return std::nullopt;
+}
+
+Problem read_line(const std::string& line, LineFormat format) {
+  if (format == LineFormat::multiplication) return read_multiplication_line(line);
+  if (format == LineFormat::list_ops) return read_list_ops_line(line);
+  throw ProblemError("the line is no JSON");
+}
+
+// The first line decides what the file is; later bad lines are refused one by one. The title of a table is no
+// item.
+void add_lines(ItemFile& file, std::istream& text, const std::filesystem::path& path) {
+  std::optional<LineFormat> format;
+  std::string line;
+  for (size_t number = 1; std::getline(text, line); ++number) {
+    if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
+    const bool first = !format.has_value();
+    if (first) format = line_format(line);
+    if (!format) {
+      throw std::runtime_error(
+          fmt::format("{}: neither JSON nor JSON lines nor lines of multiplication (\"question||chain #### "
+                      "answer\") or ListOps (label, tab, expression) (line {})",
+                      path.string(), number));
+    }
+    if (first && format == LineFormat::list_ops && line.find('[') == std::string::npos) continue;
+    const json item = json::parse(line, nullptr, false);
+    if (format == LineFormat::json_item && !item.is_discarded()) {
+      add_item(file, item);
+    } else {
+      add(file, fmt::format("line {}", number), [&] { return read_line(line, *format); });
+    }
+  }
 }
 
 }  // namespace
@@ -87,21 +136,7 @@ ItemFile read_items(const std::filesystem::path& path) {
     throw std::runtime_error(
         fmt::format("{}: expected a list of items, got {}", path.string(), document.type_name()));
   }
-  // JSON lines: the first line decides whether this is such a file at all, later bad lines are refused one by
-  // one.
-  std::string line;
-  for (size_t number = 1; std::getline(text, line); ++number) {
-    if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
-    const json item = json::parse(line, nullptr, false);
-    if (!item.is_discarded()) {
-      add_item(file, item);
-    } else if (file.problems.empty() && file.refused.empty()) {
-      throw std::runtime_error(
-          fmt::format("{}: neither JSON nor JSON lines (line {})", path.string(), number));
-    } else {
-      file.refused.push_back({fmt::format("line {}", number), "the line is no JSON"});
-    }
-  }
+  add_lines(file, text, path);
   if (file.problems.empty() && file.refused.empty()) {
     throw std::runtime_error(fmt::format("{}: the file is empty", path.string()));
   }

@@ -1,5 +1,7 @@
 // Problems from outside: a JSON list, an object with "items", or JSON lines, each item {id, family, given,
-// answer} as in the exam file; `answer` is optional, grading uses our own exact solution.
+// answer} as in the exam file; `answer` is optional, grading uses our own exact solution. Items of other
+// domains also come in their communities' formats (data/community_items.h): questions about graphs in JSON,
+// lines of text for multiplication ("||") and ListOps (tab).
 #pragma once
 
 #include <filesystem>
@@ -19,8 +21,8 @@ struct ItemFile {
   std::vector<Refused> refused;  // items that could not be read; they count as wrong
 };
 
-// Throws std::runtime_error naming the file when it is missing or is no JSON; a bad item is listed, not
-// thrown.
+// Throws std::runtime_error naming the file when it is missing or in none of these formats; a bad item is
+// listed, not thrown.
 ItemFile read_items(const std::filesystem::path& file);
 
 // The nine exam questions, built in. An item of MEMBER_RULE becomes the general question.

@@ -41,6 +41,14 @@ std::string matrix_size(const data::Words& prompt) {
   return rows < 2 || in_row != 0 ? "" : fmt::format("{}x{}", rows, columns);
 }
 
+// The family's own group; families that name only themselves are shown by the matrix of their prompt.
+std::string size_of(const Judged& item) {
+  if (is_unreadable(item)) return "";
+  const data::Family& family = data::find_family(item.problem.prompt.at(0));
+  const std::string group = family.stratum(item.problem.prompt);
+  return group == family.name() ? matrix_size(item.problem.prompt) : group;
+}
+
 bool has_large_number(const data::Words& words) {
   return std::ranges::any_of(words, [](const std::string& word) {
     return is_number(word) && std::labs(std::strtol(word.c_str(), nullptr, 10)) > 30;
@@ -143,10 +151,10 @@ Grouping by_family(std::span<const Judged> items) {
 Grouping by_size(std::span<const Judged> items) {
   std::map<std::string, std::vector<size_t>> sizes;
   for (size_t index = 0; index < items.size(); ++index) {
-    const std::string size = matrix_size(items[index].problem.prompt);
+    const std::string size = size_of(items[index]);
     if (!size.empty()) sizes[size].push_back(index);
   }
-  Grouping grouping{"By size of the matrix", {}, {}};
+  Grouping grouping{"By size", {}, {}};
   for (auto& [size, indices] : sizes) {
     grouping.groups.push_back(size);
     grouping.membership.push_back(std::move(indices));

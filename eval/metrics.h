@@ -51,7 +51,7 @@ struct Grouping {
 
 // Families in the order of data::all_families(), as far as they occur.
 Grouping by_family(std::span<const Judged> items);
-// "2x3", "3x4", .. for prompts that are one matrix.
+// "2x3", "3x4", .. for prompts that are one matrix, the groups of data::Family::stratum() for others.
 Grouping by_size(std::span<const Judged> items);
 // Problems that are hard for a known reason; an item may be in several groups.
 Grouping by_subset(std::span<const Judged> items);

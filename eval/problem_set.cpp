@@ -35,13 +35,19 @@ ProblemSet draw_problems(const std::string& task, const std::string& split, uint
   return set;
 }
 
-ProblemSet read_problems(const std::filesystem::path& file) {
+ProblemSet read_problems(const std::filesystem::path& file, bool skip_unparsable) {
   data::ItemFile items = data::read_items(file);
-  if (items.problems.empty() && items.refused.empty()) {
-    throw std::runtime_error(fmt::format("{}: there is no item in this file", file.string()));
+  if (items.problems.empty() && (items.refused.empty() || skip_unparsable)) {
+    throw std::runtime_error(fmt::format("{}: there is no {}item in this file", file.string(),
+                                         items.refused.empty() ? "" : "readable "));
   }
   ProblemSet set{std::move(items.problems), std::move(items.refused), ""};
   set.description = fmt::format("{} items of {}", set.problems.size() + set.refused.size(), file.string());
+  if (skip_unparsable && !set.refused.empty()) {
+    set.description += fmt::format(", {} that could not be read left out", set.refused.size());
+    for (const auto& item : set.refused) set.description += fmt::format("; {}: {}", item.id, item.reason);
+    set.refused.clear();
+  }
   return set;
 }
 

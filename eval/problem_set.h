@@ -23,7 +23,9 @@ data::Split parse_split(const std::string& text);
 // The first `count` different problems of (task, split, seed); fewer where a family has no more of them,
 // which the description then says. A repeated problem would make every interval too narrow.
 ProblemSet draw_problems(const std::string& task, const std::string& split, uint64_t seed, int64_t count);
-// Throws std::runtime_error naming the file when it cannot be read or holds no item.
-ProblemSet read_problems(const std::filesystem::path& file);
+// Items that cannot be read are named and count as wrong; with `skip_unparsable` they are named in the
+// description only and count nowhere. Throws std::runtime_error naming the file when it cannot be read or
+// holds no item to judge.
+ProblemSet read_problems(const std::filesystem::path& file, bool skip_unparsable = false);
 
 }  // namespace giantrabbit::eval

@@ -9,7 +9,9 @@ namespace giantrabbit::data {
 const std::vector<FamilyTask>& domain_tasks() {
   static const std::vector<FamilyTask> tasks = [] {
     std::vector<FamilyTask> all;
-    for (std::vector<FamilyTask> part : {gauss_jordan_tasks()}) {
+    for (std::vector<FamilyTask> part :
+         {gauss_jordan_tasks(), multiplication_tasks(), addition_tasks(), sorting_tasks(), list_ops_tasks(),
+          recall_tasks(), copying_tasks(), counting_tasks(), graph_path_tasks()}) {
       std::move(part.begin(), part.end(), std::back_inserter(all));
     }
     return all;

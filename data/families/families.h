@@ -31,6 +31,14 @@ struct FamilyTask {
   std::shared_ptr<const Family> family;
 };
 std::vector<FamilyTask> gauss_jordan_tasks();    // GF2, GF3, with idle rows too (needle)
+std::vector<FamilyTask> multiplication_tasks();  // MUL
+std::vector<FamilyTask> addition_tasks();        // ADD
+std::vector<FamilyTask> sorting_tasks();         // SORT
+std::vector<FamilyTask> list_ops_tasks();        // LISTOPS
+std::vector<FamilyTask> recall_tasks();          // RECALL
+std::vector<FamilyTask> copying_tasks();         // COPY, REVERSE
+std::vector<FamilyTask> counting_tasks();        // MAJORITY, COUNT
+std::vector<FamilyTask> graph_path_tasks();      // PATH
 // All of them; made once.
 const std::vector<FamilyTask>& domain_tasks();
 

@@ -24,9 +24,11 @@ cxxopts::Options compare_options() {
       "Judges every RUN on the same problems and says what the figures allow to conclude.");
   options.custom_help("RUN.. [options]");
   options.add_options()  //
-      ("items", "judge the problems of this file (JSON list or JSON lines) instead of drawn ones",
-       value<std::string>(),
-       "FILE")  //
+      ("items",
+       "judge the problems of this file instead of drawn ones: JSON list or lines, ListOps (label, tab, "
+       "expression) or multiplication (question||chain #### answer)",
+       value<std::string>(), "FILE")                                                                //
+      ("skip-unparsable", "leave out items that cannot be read instead of counting them as wrong")  //
       ("task", "task to draw problems of (default: the one the runs were trained on)", value<std::string>(),
        "NAME")  //
       ("split", "split to draw from: test, validation or train", value<std::string>()->default_value("test"),
@@ -69,7 +71,10 @@ std::string task_of(const Parsed& parsed, const std::vector<Run>& runs) {
 ProblemSet choose_problems(const Parsed& parsed, const std::vector<Run>& runs) {
   const auto count = whole_number(parsed, "count", 1);
   const auto seed = static_cast<uint64_t>(whole_number(parsed, "seed", 0));
-  if (parsed.options.count("items") > 0) return read_problems(parsed.options["items"].as<std::string>());
+  if (parsed.options.count("items") > 0) {
+    return read_problems(parsed.options["items"].as<std::string>(),
+                         parsed.options.count("skip-unparsable") > 0);
+  }
   try {
     return draw_problems(task_of(parsed, runs), parsed.options["split"].as<std::string>(), seed, count);
   } catch (const std::invalid_argument& error) {

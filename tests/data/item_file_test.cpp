@@ -83,8 +83,16 @@ TEST_F(ItemFileTest, NamesFilesThatAreNoItemFiles) {
   const std::string name = file_.string();
   EXPECT_EQ(failure(""), name + ": the file is empty");
   EXPECT_EQ(failure("\n \n"), name + ": the file is empty");
-  EXPECT_EQ(failure("hello"), name + ": neither JSON nor JSON lines (line 1)");
-  EXPECT_EQ(failure("[" + item_a), name + ": neither JSON nor JSON lines (line 1)");
+  EXPECT_EQ(
+      failure("hello"),
+      name +
+          ": neither JSON nor JSON lines nor lines of multiplication (\"question||chain #### answer\") or "
+          "ListOps (label, tab, expression) (line 1)");
+  EXPECT_EQ(
+      failure("[" + item_a),
+      name +
+          ": neither JSON nor JSON lines nor lines of multiplication (\"question||chain #### answer\") or "
+          "ListOps (label, tab, expression) (line 1)");
   EXPECT_EQ(failure("3"), name + ": expected a list of items, got number");
   EXPECT_THROW((void)read_items(folder_), std::runtime_error);
   try {
