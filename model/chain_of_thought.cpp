@@ -78,11 +78,28 @@ ChainOfThoughtImpl::ChainOfThoughtImpl(const ModelConfig& config)
   if (mask_ == "static" && granularity_ == "token") {
     static_importance_ = register_buffer("static_importance", torch::rand({config.max_positions}));
   }
+  if (mask_ == "random" && granularity_ == "feature") {
+    random_features_ = register_buffer(
+        "random_features",
+        keep_largest(torch::rand({steps_, config.max_positions, config.width}), keep_fraction_));
+  }
+  if (mask_ == "random" && granularity_ == "token") {
+    random_importance_ = register_buffer("random_importance", torch::rand({steps_, config.max_positions}));
+  }
 }
 
-Memory ChainOfThoughtImpl::mask_features(const Memory& state, Trace* trace) const {
-  const torch::Tensor kept = mask_ == "static" ? static_features_.expand_as(state.states)
-                                               : keep_largest(state.states, keep_fraction_);
+torch::Tensor ChainOfThoughtImpl::of_positions(const torch::Tensor& table, int64_t tokens) const {
+  TORCH_CHECK(tokens <= table.size(0), "chain_of_thought: a ", mask_, " ", granularity_, " mask knows ",
+              table.size(0), " positions, got ", tokens, "; raise model.max_positions");
+  return table.narrow(0, 0, tokens);
+}
+
+Memory ChainOfThoughtImpl::mask_features(const Memory& state, int64_t t, Trace* trace) const {
+  torch::Tensor kept;
+  if (mask_ == "static") kept = static_features_.expand_as(state.states);
+  if (mask_ == "random")
+    kept = of_positions(random_features_[t], state.states.size(1)).expand_as(state.states);
+  if (mask_ == "dynamic") kept = keep_largest(state.states, keep_fraction_);
   if (trace != nullptr) trace->masks.push_back(kept);
   return {state.states * kept, state.lengths};
 }
@@ -106,14 +123,13 @@ Memory ChainOfThoughtImpl::drop_tokens(const Memory& state, const torch::Tensor&
 Memory ChainOfThoughtImpl::mask_tokens(const Memory& state, int64_t t, const torch::Tensor& mass,
                                        Trace* trace) const {
   const int64_t tokens = state.states.size(1);
+  const auto fixed = [&](const torch::Tensor& importance) {
+    return drop_tokens(state, importance.expand({state.states.size(0), -1}), trace);
+  };
   if (mask_ == "dynamic" && t > 0) return drop_tokens(state, mass, trace);
-  if (mask_ == "static" && t == 0) {
-    const int64_t table = static_importance_.size(0);
-    TORCH_CHECK(tokens <= table, "chain_of_thought: a static token mask knows ", table, " positions, got ",
-                tokens, "; raise model.max_positions");
-    return drop_tokens(state, static_importance_.narrow(0, 0, tokens).expand({state.states.size(0), -1}),
-                       trace);
-  }
+  if (mask_ == "recency" && t > 0) return fixed(torch::arange(tokens, torch::kFloat64));
+  if (mask_ == "random" && t > 0) return fixed(of_positions(random_importance_[t], tokens));
+  if (mask_ == "static" && t == 0) return fixed(of_positions(static_importance_, tokens));
   if (trace != nullptr) trace->masks.push_back(torch::arange(tokens).expand({state.states.size(0), -1}));
   return state;
 }
@@ -123,7 +139,7 @@ Memory ChainOfThoughtImpl::forward(const Memory& memory, Trace* trace) {
   torch::Tensor mass;  // received in the previous step
   if (trace != nullptr) trace->thoughts.push_back(state.states);
   for (int64_t t = 0; t < steps_; ++t) {
-    if (mask_ != "none" && granularity_ == "feature") state = mask_features(state, trace);
+    if (mask_ != "none" && granularity_ == "feature") state = mask_features(state, t, trace);
     if (mask_ != "none" && granularity_ == "token") state = mask_tokens(state, t, mass, trace);
     const torch::Tensor positions = torch::arange(state.states.size(1));
     if (mask_ == "dynamic" && granularity_ == "token") mass = step_->received_mass(state, positions);

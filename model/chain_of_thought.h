@@ -1,11 +1,13 @@
 // Latent reasoning: R_0 = memory, then for t = 0 .. T-1: Rs_t = R_t * M_t, R_{t+1} = Step(Rs_t, memory) with
 // one weight-shared block (self-attention over the state, cross-attention to the memory, feed-forward).
 //
-// Mask M_t, a = keep fraction. Features: per token the ceil(a D) entries of largest magnitude (dynamic) or
-// one fixed random choice (static). Tokens: per sequence the ceil(a n) tokens that received most attention in
-// the step before (dynamic) or a fixed random order of positions decides (static); dropped tokens leave the
-// state and are never visited again. M_0 keeps everything when it depends on attention, since nothing has
-// been attended to yet.
+// Mask M_t, a = keep fraction. Features: per token the ceil(a D) entries of largest magnitude (dynamic), one
+// fixed random choice (static), or one for every step and position (random). Tokens: per sequence the
+// ceil(a n) tokens that received most attention in the step before (dynamic), that come last (recency), or
+// that a fixed random order of positions prefers: one order, used before the first step only (static), or one
+// per step (random). Dropped tokens leave the state and are never visited again. M_0 keeps everything when it
+// depends on attention, since nothing has been attended to yet; random and recency, the controls of dynamic,
+// keep the same number of tokens in every step.
 #pragma once
 
 #include <torch/torch.h>
@@ -42,7 +44,9 @@ class ChainOfThoughtImpl : public torch::nn::Module {
   Memory forward(const Memory& memory, Trace* trace);
 
  private:
-  Memory mask_features(const Memory& state, Trace* trace) const;
+  Memory mask_features(const Memory& state, int64_t t, Trace* trace) const;
+  // What features or tokens are worth by chance, [.., positions, ..]: its first N rows.
+  torch::Tensor of_positions(const torch::Tensor& table, int64_t tokens) const;
   // `mass` received in step t - 1.
   Memory mask_tokens(const Memory& state, int64_t t, const torch::Tensor& mass, Trace* trace) const;
   Memory drop_tokens(const Memory& state, const torch::Tensor& mass, Trace* trace) const;
@@ -51,6 +55,8 @@ class ChainOfThoughtImpl : public torch::nn::Module {
   std::string mask_, granularity_;
   torch::Tensor static_features_;    // [D] 0/1
   torch::Tensor static_importance_;  // [max_positions] random numbers, fixed before training
+  torch::Tensor random_features_;    // [T, max_positions, D] 0/1
+  torch::Tensor random_importance_;  // [T, max_positions]
   ThoughtStep step_{nullptr};
   Norm norm_{nullptr};
 };

@@ -13,6 +13,8 @@ void ModelConfig::bind(OptionSet& options) {
   options.add("model.decoder_layers", &decoder_layers, "layers that write chain and answer", {1, 64});
   options.add("model.thought_steps", &thought_steps,
               "latent steps of the chain-of-thought module; 0 removes it", {0, 64});
+  options.add("model.pause_tokens", &pause_tokens,
+              "learned states that join every prompt: room to compute in without thought steps", {0, 1024});
   options.add("model.encoder", &encoder, "false: no encoder, the prompt becomes the decoder's prefix");
   options.add("model.attention", &attention, "weights of every attention",
               {"softmax", "sparsemax", "entmax15"});
@@ -25,7 +27,8 @@ void ModelConfig::bind(OptionSet& options) {
               "share of entries that embeddings and thought masks keep", {1e-6, 1});
   options.add("model.embedding_mask", &embedding_mask, "which embedding entries are kept",
               {"magnitude", "random"});
-  options.add("model.mask", &mask, "mask of the thought states", {"none", "static", "dynamic"});
+  options.add("model.mask", &mask, "mask of the thought states",
+              {"none", "static", "dynamic", "random", "recency"});
   options.add("model.mask_granularity", &mask_granularity, "what the mask selects", {"feature", "token"});
   options.add("model.position", &position, "position coding",
               {"signpost", "learned", "sinusoidal", "rotary"});
@@ -45,6 +48,9 @@ void ModelConfig::validate() const {
   }
   if (encoder && encoder_layers == 0) {
     throw OptionError("model.encoder_layers: 0 layers; to remove the encoder set model.encoder = false");
+  }
+  if (mask == "recency" && mask_granularity != "token") {
+    throw OptionError("model.mask: 'recency' selects tokens, model.mask_granularity is 'feature'");
   }
   if (mask != "none" && thought_steps == 0) {
     throw OptionError(fmt::format("model.mask: '{}' needs thought steps, model.thought_steps is 0", mask));

@@ -17,13 +17,15 @@ struct ModelConfig {
   int64_t encoder_layers = 1;  // 0 is allowed only with encoder = false
   int64_t decoder_layers = 3;
   int64_t thought_steps = 2;          // T; 0 removes the chain-of-thought module
+  int64_t pause_tokens = 0;           // learned states behind every prompt, the control of thought steps
   bool encoder = true;                // false: the prompt becomes the decoder's prefix
   std::string attention = "softmax";  // softmax | sparsemax | entmax15: the one sparse-or-dense switch
   double score_scale = 0;  // scores are multiplied by score_scale / sqrt(d); 0 = the normaliser's own default
   int64_t window = 0;      // self-attention sees the last `window` positions only; 0 = all
   double keep_fraction = 1;  // a: share of features (embedding, masks) or tokens (token masks) that is kept
   std::string embedding_mask = "magnitude";  // magnitude | random: which entries of an embedding a < 1 keeps
-  std::string mask = "none";                 // none | static | dynamic: the mask M_t of the thought states
+  // none | static | dynamic | random | recency: the mask M_t of the thought states (chain_of_thought.h)
+  std::string mask = "none";
   std::string mask_granularity = "feature";  // feature | token
   std::string position = "signpost";         // signpost | learned | sinusoidal | rotary
   int64_t max_positions = 384;  // table length of learned positions; longer inputs are an error there

@@ -12,13 +12,20 @@ GiantRabbitImpl::GiantRabbitImpl(ModelConfig config, const TokenTraits& traits) 
     chain_of_thought = register_module("chain_of_thought", ChainOfThought(config_));
   decoder = register_module("decoder", Decoder(config_, with_memory));
   output_head = register_module("output_head", OutputHead(config_));
+  if (config_.pause_tokens > 0) {
+    pause_ = register_parameter("pause", torch::randn({config_.pause_tokens, config_.width}));
+  }
 }
 
 Memory GiantRabbitImpl::encode(const torch::Tensor& prompt, const torch::Tensor& prompt_lengths,
                                Trace* trace) {
-  const torch::Tensor vectors = embedding->prompt(prompt);
-  if (encoder.is_empty()) return {vectors, prompt_lengths};
-  return encoder->forward(vectors, prompt_lengths, trace);
+  Memory vectors{embedding->prompt(prompt), prompt_lengths};
+  if (pause_.defined()) {
+    vectors = concatenate(vectors, {pause_.expand({prompt.size(0), -1, -1}),
+                                    torch::full_like(prompt_lengths, config_.pause_tokens)});
+  }
+  if (encoder.is_empty()) return vectors;
+  return encoder->forward(vectors.states, vectors.lengths, trace);
 }
 
 Memory GiantRabbitImpl::think(const Memory& memory, Trace* trace) {
@@ -37,7 +44,7 @@ torch::Tensor GiantRabbitImpl::forward(const Inputs& inputs, Trace* trace) {
     hidden = decoder->forward(embedding->decoder(inputs.decoder_input, first), memory, trace);
   } else {
     // The prompt is the decoder's prefix: [prompt, tokens] per sequence, hidden states of the tokens only.
-    const torch::Tensor first = inputs.prompt_lengths.unsqueeze(1);
+    const torch::Tensor first = encoded.lengths.unsqueeze(1);
     const int64_t tokens = inputs.decoder_input.size(1);
     const Memory written{embedding->decoder(inputs.decoder_input, first),
                          torch::full_like(inputs.prompt_lengths, tokens)};
@@ -85,7 +92,8 @@ std::vector<GiantRabbitImpl::HiddenMatrix> GiantRabbitImpl::hidden_matrices() co
   std::vector<HiddenMatrix> matrices;
   for (const auto& item : named_parameters()) {
     const std::string& name = item.key();
-    if (name.starts_with("embedding.") || item.value().dim() != 2) continue;
+    const bool table = name.starts_with("embedding.") || name == "pause";
+    if (table || item.value().dim() != 2) continue;
     const int64_t parts = name.ends_with(".qkv") ? 3 : name.ends_with(".key_value") ? 2 : 1;
     matrices.push_back({item.value(), parts});
   }

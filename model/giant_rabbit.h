@@ -48,6 +48,7 @@ class GiantRabbitImpl : public torch::nn::Module {
   // Keeps the sequences `rows` [K] of a batch only, for finished ones to leave.
   static void keep_rows(Generation& generation, const torch::Tensor& rows);
 
+  // Prompt and pause states; without an encoder their vectors as they are.
   Memory encode(const torch::Tensor& prompt, const torch::Tensor& prompt_lengths, Trace* trace = nullptr);
   Memory think(const Memory& memory, Trace* trace = nullptr);
 
@@ -69,6 +70,7 @@ class GiantRabbitImpl : public torch::nn::Module {
 
  private:
   ModelConfig config_;
+  torch::Tensor pause_;  // [P, D]; undefined without pause tokens
 };
 TORCH_MODULE(GiantRabbit);
 

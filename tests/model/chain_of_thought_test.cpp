@@ -126,8 +126,9 @@ TEST(ChainOfThoughtTest, NoStepsNoModule) {
 }
 
 TEST(ChainOfThoughtTest, TraceOfEveryKindOfMask) {
-  for (const std::string mask : {"none", "static", "dynamic"}) {
+  for (const std::string mask : {"none", "static", "dynamic", "random", "recency"}) {
     for (const std::string granularity : {"feature", "token"}) {
+      if (mask == "recency" && granularity == "feature") continue;
       SCOPED_TRACE(mask + " " + granularity);
       Thinker setup(thinking(3, mask, granularity));
       setup.module->forward(setup.memory, &setup.trace);
@@ -229,14 +230,46 @@ TEST(ChainOfThoughtTest, StaticMasksAreFixedAndSaved) {
   }
 }
 
-TEST(ChainOfThoughtTest, StaticTokenMaskHasATableToo) {
-  Thinker setup(thinking(1, "static", "token"));
-  const Memory longer{torch::randn({1, 33, 8}), torch::tensor({33}, torch::kInt64)};
-  try {
-    setup.module->forward(longer, nullptr);
-    FAIL() << "a position behind the table was accepted";
-  } catch (const c10::Error& error) {
-    EXPECT_NE(std::string(error.what_without_backtrace()).find("model.max_positions"), std::string::npos);
+// The controls keep as many tokens as the dynamic mask does, in every step.
+TEST(ChainOfThoughtTest, ControlsHaveTheDensityOfDynamicMasks) {
+  for (const std::string mask : {"random", "recency"}) {
+    SCOPED_TRACE(mask);
+    Thinker setup(thinking(3, mask, "token"));
+    Thinker dynamic(thinking(3, "dynamic", "token"));
+    const Memory result = setup.module->forward(setup.memory, &setup.trace);
+    EXPECT_TRUE(
+        tensors_equal(result.lengths, dynamic.module->forward(dynamic.memory, &dynamic.trace).lengths));
+    for (size_t t = 0; t < 3; ++t) {
+      EXPECT_EQ(setup.trace.masks[t].sizes(), dynamic.trace.masks[t].sizes()) << t;
+    }
+    if (mask == "recency") {
+      EXPECT_TRUE(tensors_equal(setup.trace.masks[1][0], torch::tensor({3, 4, 5, 6}, torch::kInt64)));
+      EXPECT_TRUE(tensors_equal(setup.trace.masks[2][0], torch::tensor({2, 3}, torch::kInt64)));
+    }
+  }
+  Thinker features(thinking(2, "random"));
+  features.module->forward(features.memory, &features.trace);
+  EXPECT_TRUE(tensors_equal(features.trace.masks[0].sum(-1), torch::full({3, 7}, 4.0f)));
+  EXPECT_FALSE(torch::equal(features.trace.masks[0], features.trace.masks[1]));
+  EXPECT_FALSE(torch::equal(features.trace.masks[0][0][0], features.trace.masks[0][0][1]));
+  Trace again;
+  features.module->forward({torch::randn({3, 7, 8}), features.memory.lengths}, &again);
+  for (size_t t = 0; t < 2; ++t) EXPECT_TRUE(tensors_equal(features.trace.masks[t], again.masks[t]));
+}
+
+TEST(ChainOfThoughtTest, FixedMasksHaveATableToo) {
+  const std::vector<std::pair<std::string, std::string>> masks = {
+      {"static", "token"}, {"random", "token"}, {"random", "feature"}};
+  for (const auto& [mask, granularity] : masks) {
+    SCOPED_TRACE(mask + " " + granularity);
+    Thinker setup(thinking(2, mask, granularity));
+    const Memory longer{torch::randn({1, 66, 8}), torch::tensor({66}, torch::kInt64)};
+    try {
+      setup.module->forward(longer, nullptr);
+      FAIL() << "a position behind the table was accepted";
+    } catch (const c10::Error& error) {
+      EXPECT_NE(std::string(error.what_without_backtrace()).find("model.max_positions"), std::string::npos);
+    }
   }
 }
 

@@ -24,6 +24,7 @@ struct Variant {
   int64_t thought_steps;
   std::string mask, granularity;
   int64_t window;
+  int64_t pause_tokens = 0;
 
   ModelConfig config() const {
     ModelConfig result = tiny::config();
@@ -35,19 +36,21 @@ struct Variant {
     result.mask_granularity = granularity;
     result.keep_fraction = mask == "none" ? 1 : 0.5;
     result.window = window;
+    result.pause_tokens = pause_tokens;
     return result;
   }
   std::string name() const {
     return attention + " " + position + (encoder ? "" : " no-encoder") +
            " T=" + std::to_string(thought_steps) + " " + mask + "-" + granularity +
-           " window=" + std::to_string(window);
+           " window=" + std::to_string(window) + " pause=" + std::to_string(pause_tokens);
   }
 };
 
 std::vector<Variant> variants(const std::string& attention) {
   const std::vector<std::pair<int64_t, std::pair<std::string, std::string>>> thoughts = {
       {0, {"none", "feature"}},    {2, {"none", "feature"}}, {2, {"static", "feature"}},
-      {2, {"dynamic", "feature"}}, {2, {"static", "token"}}, {2, {"dynamic", "token"}}};
+      {2, {"dynamic", "feature"}}, {2, {"static", "token"}}, {2, {"dynamic", "token"}},
+      {2, {"random", "feature"}},  {2, {"random", "token"}}, {2, {"recency", "token"}}};
   std::vector<Variant> result;
   for (const std::string position : {"signpost", "learned", "sinusoidal", "rotary"}) {
     for (const bool encoder : {true, false}) {
@@ -56,6 +59,7 @@ std::vector<Variant> variants(const std::string& attention) {
           result.push_back({attention, position, encoder, steps, mask.first, mask.second, window});
         }
       }
+      result.push_back({attention, position, encoder, 0, "none", "feature", 0, 2});
     }
   }
   return result;
@@ -128,6 +132,22 @@ TEST_P(EveryVariant, ForwardBackwardPaddingAndGeneration) {
 
 INSTANTIATE_TEST_SUITE_P(Attention, EveryVariant, ::testing::Values("softmax", "sparsemax", "entmax15"),
                          [](const auto& instance) { return instance.param; });
+
+TEST(GiantRabbitTest, PauseTokensJoinThePrompt) {
+  for (const bool encoder : {true, false}) {
+    SCOPED_TRACE(encoder);
+    GiantRabbit network = tiny::random_network(
+        Variant{"sparsemax", "signpost", encoder, 1, "none", "feature", 0, 3}.config(), 4);
+    const Inputs inputs = tiny::ragged_inputs();
+    const torch::NoGradGuard guard;
+    const Memory memory = network->encode(inputs.prompt, inputs.prompt_lengths);
+    EXPECT_TRUE(tensors_equal(memory.lengths, inputs.prompt_lengths + 3));
+    EXPECT_EQ(memory.states.size(1), 6 + 3);
+    for (const auto& matrix : network->hidden_matrices()) {
+      EXPECT_FALSE(matrix.weight.is_same(network->named_parameters()["pause"]));
+    }
+  }
+}
 
 TEST(GiantRabbitTest, TraceShowsEverySupport) {
   for (const std::string attention : {"softmax", "sparsemax", "entmax15"}) {
