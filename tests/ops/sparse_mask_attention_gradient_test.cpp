@@ -258,8 +258,9 @@ TEST(SparseMaskAttentionGradientTest, NoQuadraticMemoryInBackward) {
     ours(in, {}, Normalizer::sparsemax, grad);
   }
   EXPECT_GE(watch->largest, 1500 * 8 * 4) << "the watch sees the gradients";
-  EXPECT_LE(watch->largest, 2 * 1500 * 8 * 4)
-      << "nothing larger than a gradient (1500 x 1500 floats are 9 MB)";
+  // Without 8-bit products keys are kept in fp32, in whole blocks of 64 rows and whole vectors of 16 numbers.
+  EXPECT_LE(watch->largest, 1536 * 16 * 4)
+      << "nothing larger than the padded keys (1500 x 1500 floats are 9 MB)";
 }
 
 }  // namespace
