@@ -1,5 +1,5 @@
 // Time of sparse_mask_attention against LibTorch's scaled_dot_product_attention. In, --tables LETTERS (all
-// unless given), --only TEXT, --quick, --queries FILE (attention_problem.h); out, tables. The two sides
+// unless given), --only TEXT, --quick, --run RUN (trained_heads.h); out, tables. The two sides
 // alternate in one process on the same inputs; every problem is compared with its definition in double before
 // it is timed, and a mismatch ends the program with exit code 1.
 #include <iostream>
@@ -44,22 +44,24 @@ int main(int argc, char** argv) {
                             cxxopts::value<std::string>()->default_value("abcdefghi"))(
       "only", "print the lines whose label holds this text",
       cxxopts::value<std::string>()->default_value(""))("quick", "at most 4,096 keys and few rounds")(
-      "queries", "file with queries and keys for table h", cxxopts::value<std::string>()->default_value(""))(
-      "help", "");
+      "run", "a trained run whose attention table h measures on its longest chain",
+      cxxopts::value<std::string>()->default_value(""))("help", "");
   try {
     const auto given = description.parse(argc, argv);
     if (given.count("help") != 0) {
       std::cout << description.help();
       return 0;
     }
-    return run(
-        {given.count("quick") != 0, given["queries"].as<std::string>(), given["only"].as<std::string>()},
-        given["tables"].as<std::string>());
+    return run({given.count("quick") != 0, given["run"].as<std::string>(), given["only"].as<std::string>()},
+               given["tables"].as<std::string>());
   } catch (const cxxopts::exceptions::exception& error) {
     std::cerr << error.what() << '\n';
     return 2;
   } catch (const c10::Error& error) {
     std::cerr << error.what_without_backtrace() << '\n';
+    return 1;
+  } catch (const std::exception& error) {
+    std::cerr << error.what() << '\n';
     return 1;
   }
 }

@@ -2,10 +2,6 @@
 #include "tests/bench/attention_problem.h"
 
 #include <cmath>
-#include <fstream>
-#include <iterator>
-
-#include <ATen/core/ivalue.h>
 
 namespace giantrabbit::bench {
 namespace {
@@ -59,27 +55,6 @@ Problem finish(const Shape& shape, ops::Normalizer normalizer, const at::Tensor&
   return problem;
 }
 
-std::vector<at::Tensor> read_tensors(const std::string& file) {
-  std::ifstream stream(file, std::ios::binary);
-  TORCH_CHECK(stream.good(), "attention_bench: cannot read ", file);
-  std::vector<at::Tensor> tensors;
-  try {
-    torch::load(tensors, file);
-    return tensors;
-  } catch (const c10::Error&) {
-    tensors.clear();  // no archive of LibTorch: Python's then
-  }
-  const std::vector<char> bytes{std::istreambuf_iterator<char>(stream), {}};
-  const at::IValue value = torch::pickle_load(bytes);
-  if (value.isTensorList()) return value.toTensorVector();
-  if (value.isTuple()) {
-    for (const at::IValue& element : value.toTupleRef().elements()) tensors.push_back(element.toTensor());
-    return tensors;
-  }
-  for (const at::IValue& element : value.toListRef()) tensors.push_back(element.toTensor());
-  return tensors;
-}
-
 }  // namespace
 
 std::string structure_name(Structure structure) {
@@ -119,15 +94,11 @@ Problem make_problem(const Shape& shape, ops::Normalizer normalizer, double scor
   return finish(shape, normalizer, query * score_factor, key, value);
 }
 
-Problem read_problem(const std::string& file, ops::Normalizer normalizer, bool causal) {
+Problem self_attention_problem(const std::vector<at::Tensor>& query_key_value, ops::Normalizer normalizer) {
   torch::manual_seed(kSeed);
-  const std::vector<at::Tensor> tensors = read_tensors(file);
-  TORCH_CHECK((tensors.size() == 2 || tensors.size() == 3) && tensors[0].dim() == 4 && tensors[1].dim() == 4,
-              "attention_bench: ", file, " needs queries and keys of 4 dimensions, and values or none");
-  const at::Tensor& query = tensors[0];
-  const at::Tensor& key = tensors[1];
-  const Shape shape{query.size(0), query.size(1), query.size(2), key.size(2), query.size(3), causal};
-  return finish(shape, normalizer, query, key, tensors.size() == 3 ? tensors[2] : torch::randn_like(key));
+  const at::Tensor& query = query_key_value.at(0);
+  const Shape shape{query.size(0), query.size(1), query.size(2), query.size(2), query.size(3), true};
+  return finish(shape, normalizer, query, query_key_value.at(1), query_key_value.at(2));
 }
 
 at::Tensor ours(const Problem& problem) {

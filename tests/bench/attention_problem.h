@@ -45,9 +45,8 @@ struct Problem {
 
 Problem make_problem(const Shape& shape, ops::Normalizer normalizer, double score_factor = 1.0,
                      Structure structure = Structure::iid);
-// Queries [B, H, M, d], keys [B, H, N, d] and, if there are three tensors, values from a file that LibTorch
-// (torch::save of a list) or Python (torch.save of a list) wrote; values are random otherwise.
-Problem read_problem(const std::string& file, ops::Normalizer normalizer, bool causal);
+// Causal self-attention over given queries, keys and values, [B, H, N, d] each.
+Problem self_attention_problem(const std::vector<at::Tensor>& query_key_value, ops::Normalizer normalizer);
 
 at::Tensor ours(const Problem& problem);
 at::Tensor fused_softmax(const Problem& problem);  // LibTorch's, whatever the problem's normalizer

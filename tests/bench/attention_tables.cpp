@@ -6,6 +6,7 @@
 
 #include "tests/bench/attention_line.h"
 #include "tests/bench/attention_stages.h"
+#include "tests/bench/trained_heads.h"
 
 namespace giantrabbit::bench {
 namespace {
@@ -113,10 +114,10 @@ void window_table(const Options& options, const Peaks& peaks) {
 
 void structures_table(const Options& options, const Peaks& peaks) {
   const LinePrinter lines = printer(options, peaks);
-  if (!options.queries.empty()) {
-    for (const bool causal : {false, true}) {
-      const Problem problem = read_problem(options.queries, Normalizer::sparsemax, causal);
-      lines.forward_and_training(fmt::format("{}read, n{}", causal ? "causal " : "", problem.shape.keys),
+  if (!options.run.empty()) {
+    for (const TrainedHeads& heads : trained_heads(options.run)) {
+      const Problem problem = self_attention_problem(heads.query_key_value, heads.normalizer);
+      lines.forward_and_training(fmt::format("trained {}, causal n{}", heads.attention, problem.shape.keys),
                                  problem);
     }
   }

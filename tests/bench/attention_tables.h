@@ -10,9 +10,9 @@
 namespace giantrabbit::bench {
 
 struct Options {
-  bool quick = false;   // no more than 4,096 keys, few rounds
-  std::string queries;  // file for read_problem(), or empty
-  std::string only;     // lines whose label holds this
+  bool quick = false;  // no more than 4,096 keys, few rounds
+  std::string run;     // a trained run for table h, or empty
+  std::string only;    // lines whose label holds this
 };
 
 struct Table {

@@ -18,6 +18,7 @@
 #include "eval/run.h"
 #include "model/giant_rabbit.h"
 #include "model/loss.h"
+#include "ops/attention_call.h"
 #include "tests/bench/interleaved.h"
 #include "train/optimizer.h"
 
@@ -50,18 +51,15 @@ class FusedAttention {
  public:
   FusedAttention()
       : library_(torch::Library::IMPL, "giantrabbit", c10::DispatchKey::AutogradCPU, __FILE__, __LINE__) {
-    library_.impl("sparse_mask_attention", TORCH_FN(attend));
+    library_.impl("sparse_mask_attention", TORCH_FN(ops::ForwardArguments::kernel<attend>));
   }
 
  private:
-  using OptionalTensor = std::optional<at::Tensor>;
-  static at::Tensor attend(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
-                           std::string_view normalizer, std::optional<double> scale, bool causal,
-                           std::optional<int64_t> window, const OptionalTensor& /*key_lengths*/,
-                           const OptionalTensor& row_offsets, const OptionalTensor& /*key_indices*/,
-                           int64_t /*block_rows*/, int64_t /*block_columns*/, const OptionalTensor& bias) {
-    TORCH_CHECK(normalizer == "softmax" && !window && !row_offsets && !bias);
-    return at::scaled_dot_product_attention(query, key, value, {}, 0.0, causal, scale);
+  static at::Tensor attend(const ops::AttentionCall& call) {
+    TORCH_CHECK(call.normalizer == ops::Normalizer::softmax && !call.mask.window && !call.mask.row_offsets &&
+                !call.bias);
+    return at::scaled_dot_product_attention(call.query, call.key, call.value, {}, 0.0, call.mask.causal,
+                                            call.scale);
   }
   torch::Library library_;
 };
