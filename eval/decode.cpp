@@ -1,5 +1,5 @@
-// Greedy decoding, one group of prompts at a time. All sequences of a group advance in step; a finished one
-// leaves the batch.
+// Greedy decoding, one group of prompts at a time: the model reads the prompts, its prepared decoder writes.
+// All sequences of a group advance in step; a finished one leaves the batch.
 #include "eval/decode.h"
 
 #include <algorithm>
@@ -56,77 +56,85 @@ Prompts pad_prompts(const std::vector<std::vector<int64_t>>& prompts, std::span<
 
 class GreedyDecoder {
  public:
-  GreedyDecoder(model::GiantRabbit& network, std::vector<int64_t> limits,
+  GreedyDecoder(model::GiantRabbit& network, model::WeightType weights, std::vector<int64_t> limits,
                 std::vector<std::vector<int64_t>>& outputs, Decoded& result)
-      : network_(network), limits_(std::move(limits)), outputs_(outputs), result_(result) {}
+      : network_(network),
+        decoder_(network, weights),
+        limits_(std::move(limits)),
+        outputs_(outputs),
+        result_(result) {}
 
   void decode(const Prompts& prompts, std::span<const size_t> group) {
     rows_.assign(group.begin(), group.end());
     done_.assign(rows_.size(), false);
     for (size_t row = 0; row < rows_.size(); ++row) done_[row] = limits_[rows_[row]] <= 0;
-    generation_ = start(prompts);
+    sequences_ = start(prompts);
     const Clock::time_point begin = Clock::now();
-    auto next = torch::full({static_cast<int64_t>(rows_.size())}, data::Vocabulary::bos, torch::kInt64);
-    next = drop_finished(next);
+    next_.assign(rows_.size(), data::Vocabulary::bos);
+    drop_finished();
     while (!rows_.empty()) {
       const Clock::time_point step = Clock::now();
-      next = network_->step(generation_, next).argmax(-1);
-      read(next);
-      next = drop_finished(next);
+      read(decoder_.step(sequences_, next_));
+      drop_finished();
       result_.step_seconds.push_back(seconds_since(step));
     }
     result_.seconds.decode += seconds_since(begin);
   }
 
  private:
-  model::Generation start(const Prompts& prompts) {
+  model::PreparedDecoder::Sequences start(const Prompts& prompts) {
     const Clock::time_point begin = Clock::now();
     const model::Memory encoded = network_->encode(prompts.ids, prompts.lengths);
     const Clock::time_point encode_end = Clock::now();
     const model::Memory memory = network_->think(encoded);
     const Clock::time_point think_end = Clock::now();
-    model::Generation generation = network_->start(encoded, memory);
+    model::PreparedDecoder::Sequences sequences = decoder_.start(network_->start(encoded, memory));
     result_.seconds.encode += std::chrono::duration<double>(encode_end - begin).count();
     result_.seconds.think += std::chrono::duration<double>(think_end - encode_end).count();
     // The decoder's caches for the memory, and for the prompt where there is no encoder.
     result_.seconds.decode += seconds_since(think_end);
-    return generation;
+    return sequences;
   }
 
-  void read(const torch::Tensor& next) {
-    const int64_t* ids = next.data_ptr<int64_t>();
+  // The most likely word of every sequence; of equal ones the first.
+  void read(std::span<const float> logits) {
+    const auto words = static_cast<size_t>(decoder_.vocabulary_size());
     for (size_t row = 0; row < rows_.size(); ++row) {
-      if (done_[row]) continue;
+      const std::span<const float> of_row = logits.subspan(row * words, words);
+      next_[row] = std::ranges::max_element(of_row) - of_row.begin();
       std::vector<int64_t>& output = outputs_[rows_[row]];
-      output.push_back(ids[row]);
+      output.push_back(next_[row]);
       ++result_.tokens;
       done_[row] =
-          ids[row] == data::Vocabulary::eos || static_cast<int64_t>(output.size()) >= limits_[rows_[row]];
+          next_[row] == data::Vocabulary::eos || static_cast<int64_t>(output.size()) >= limits_[rows_[row]];
     }
   }
 
   // Takes the finished sequences out of the batch.
-  torch::Tensor drop_finished(const torch::Tensor& next) {
+  void drop_finished() {
     std::vector<int64_t> kept;
     for (size_t row = 0; row < rows_.size(); ++row) {
       if (!done_[row]) kept.push_back(static_cast<int64_t>(row));
     }
-    if (kept.empty()) rows_.clear();
-    if (kept.empty() || kept.size() == rows_.size()) return next;
-    const torch::Tensor index = torch::tensor(kept, torch::kInt64);
-    model::GiantRabbitImpl::keep_rows(generation_, index);
-    for (size_t row = 0; row < kept.size(); ++row) rows_[row] = rows_[static_cast<size_t>(kept[row])];
+    if (kept.size() == rows_.size()) return;
+    model::PreparedDecoder::keep_rows(sequences_, kept);
+    for (size_t row = 0; row < kept.size(); ++row) {
+      rows_[row] = rows_[static_cast<size_t>(kept[row])];
+      next_[row] = next_[static_cast<size_t>(kept[row])];
+    }
     rows_.resize(kept.size());
+    next_.resize(kept.size());
     done_.assign(kept.size(), false);
-    return next.index_select(0, index);
   }
 
   model::GiantRabbit& network_;
+  model::PreparedDecoder decoder_;
   std::vector<int64_t> limits_;
   std::vector<std::vector<int64_t>>& outputs_;
   Decoded& result_;
-  model::Generation generation_;
+  model::PreparedDecoder::Sequences sequences_;
   std::vector<size_t> rows_;  // which prompt each row of the batch belongs to
+  std::vector<int64_t> next_;
   std::vector<bool> done_;
 };
 
@@ -141,7 +149,7 @@ int64_t position_limit(const model::ModelConfig& config, int64_t longest_prompt)
 
 Decoded decode_greedy(model::GiantRabbit& network, const data::Vocabulary& vocabulary,
                       std::span<const data::Words> prompts, std::span<const int64_t> limits,
-                      int64_t batch_size) {
+                      int64_t batch_size, model::WeightType weights) {
   if (limits.size() != prompts.size() || batch_size < 1) {
     throw std::invalid_argument(fmt::format(
         "decode_greedy: one limit per prompt and a positive batch size are needed, got {} prompts, {} "
@@ -167,7 +175,7 @@ Decoded decode_greedy(model::GiantRabbit& network, const data::Vocabulary& vocab
 
   Decoded result;
   std::vector<std::vector<int64_t>> outputs(prompts.size());
-  GreedyDecoder decoder(network, std::move(bounded), outputs, result);
+  GreedyDecoder decoder(network, weights, std::move(bounded), outputs, result);
   const auto group_size = static_cast<size_t>(batch_size);
   for (size_t begin = 0; begin < order.size(); begin += group_size) {
     const auto group = std::span(order).subspan(begin, std::min(group_size, order.size() - begin));

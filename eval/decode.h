@@ -9,6 +9,7 @@
 #include "data/problem.h"
 #include "data/vocabulary.h"
 #include "model/giant_rabbit.h"
+#include "model/prepared_decoder.h"
 
 namespace giantrabbit::eval {
 
@@ -28,9 +29,9 @@ struct Decoded {
 
 // prompts: words of each problem; limits: most tokens of each output (also bounded by the model's position
 // table). Sequences are decoded `batch_size` at a time, sorted by prompt length; the result keeps the
-// caller's order.
+// caller's order. weights: what the decoder's matrices are rounded to; the prompt is read in fp32.
 Decoded decode_greedy(model::GiantRabbit& network, const data::Vocabulary& vocabulary,
                       std::span<const data::Words> prompts, std::span<const int64_t> limits,
-                      int64_t batch_size = 128);
+                      int64_t batch_size = 128, model::WeightType weights = model::WeightType::float32);
 
 }  // namespace giantrabbit::eval

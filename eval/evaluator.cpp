@@ -46,14 +46,15 @@ int64_t output_limit(const data::Problem& problem, data::ChainFormat format) {
 }
 
 Evaluation evaluate(model::GiantRabbit& network, const data::Vocabulary& vocabulary,
-                    std::span<const data::Problem> problems, data::ChainFormat format, int64_t batch_size) {
+                    std::span<const data::Problem> problems, data::ChainFormat format, int64_t batch_size,
+                    model::WeightType weights) {
   std::vector<data::Words> prompts;
   std::vector<int64_t> limits;
   for (const data::Problem& problem : problems) {
     prompts.push_back(problem.prompt);
     limits.push_back(output_limit(problem, format));
   }
-  Decoded decoded = decode_greedy(network, vocabulary, prompts, limits, batch_size);
+  Decoded decoded = decode_greedy(network, vocabulary, prompts, limits, batch_size, weights);
 
   Evaluation evaluation;
   evaluation.seconds = decoded.seconds;

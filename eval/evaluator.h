@@ -35,6 +35,6 @@ int64_t output_limit(const data::Problem& problem, data::ChainFormat format);
 
 Evaluation evaluate(model::GiantRabbit& network, const data::Vocabulary& vocabulary,
                     std::span<const data::Problem> problems, data::ChainFormat format,
-                    int64_t batch_size = 128);
+                    int64_t batch_size = 128, model::WeightType weights = model::WeightType::float32);
 
 }  // namespace giantrabbit::eval

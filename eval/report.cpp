@@ -198,7 +198,8 @@ std::vector<std::string> sentences(const Report& report) {
 }
 
 std::string report_text(const Report& report) {
-  std::string text = fmt::format("Judged on {}, greedy decoding.\n", report.items);
+  std::string text =
+      fmt::format("Judged on {}, greedy decoding, decoder weights in {}.\n", report.items, report.weights);
   for (const Table& table : tables(report)) text += "\n" + to_text(table);
   const std::vector<std::string> lines = sentences(report);
   if (!lines.empty()) text += "\nWhat the figures allow to conclude\n";
@@ -216,7 +217,8 @@ std::string report_html(const Report& report) {
       "#ddd}"
       "th{border-bottom:2px solid #888}th:first-child,td:first-child{text-align:left}p{color:#555}</style>\n"
       "</head>\n<body>\n<h1>GiantRabbit comparison</h1>\n";
-  html += fmt::format("<p>Judged on {}, greedy decoding.</p>\n", escape_html(report.items));
+  html += fmt::format("<p>Judged on {}, greedy decoding, decoder weights in {}.</p>\n",
+                      escape_html(report.items), report.weights);
   const std::vector<std::string> lines = sentences(report);
   if (!lines.empty()) {
     html += "<h2>What the figures allow to conclude</h2>\n<ul>\n";

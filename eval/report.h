@@ -31,7 +31,8 @@ struct RunReport {
 
 struct Report {
   Machine machine;
-  std::string items;  // a clause: "500 problems of task row-reduction, test split"
+  std::string weights;  // of the decoder: "float32", ..
+  std::string items;    // a clause: "500 problems of task row-reduction, test split"
   std::vector<Grouping> groupings;
   std::vector<RunReport> runs;
   std::vector<Comparison> comparisons;

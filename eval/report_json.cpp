@@ -133,6 +133,7 @@ Json comparison_json(const Comparison& comparison) {
 nlohmann::ordered_json report_json(const Report& report) {
   Json root;
   root["items"] = report.items;
+  root["weights"] = report.weights;
   root["machine"] = {
       {"cpu", report.machine.cpu}, {"threads", report.machine.threads}, {"library", report.machine.library}};
   root["runs"] = Json::array();

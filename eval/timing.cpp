@@ -11,8 +11,8 @@ namespace {
 
 TimedItem time_once(TimedRun& run, const data::Problem& problem) {
   const int64_t limit = output_limit(problem, run.format);
-  const Decoded decoded =
-      decode_greedy(run.network, run.vocabulary, std::span(&problem.prompt, 1), std::span(&limit, 1));
+  const Decoded decoded = decode_greedy(run.network, run.vocabulary, std::span(&problem.prompt, 1),
+                                        std::span(&limit, 1), 1, run.weights);
   const data::Words& output = decoded.outputs.at(0);
   const data::Verdict verdict =
       data::find_family(problem.prompt.at(0)).judge(problem.prompt, output, run.format);

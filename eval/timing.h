@@ -45,6 +45,7 @@ struct TimedRun {
   model::GiantRabbit network{nullptr};
   data::ChainFormat format = data::ChainFormat::prod;
   data::Vocabulary vocabulary;  // the run's
+  model::WeightType weights = model::WeightType::float32;
 };
 // `rounds` A B B A rounds per item, two repeats each.
 std::vector<RunTiming> time_interleaved(std::span<TimedRun> runs, std::span<const data::Problem> problems,

@@ -24,9 +24,7 @@ torch::Tensor merge_heads(const torch::Tensor& x) { return x.transpose(1, 2).fla
 // [B, M].
 torch::Tensor rotate(const torch::Tensor& x, const torch::Tensor& positions) {
   const int64_t half = x.size(-1) / 2;
-  const torch::Tensor rates =
-      torch::exp(torch::arange(half) * (-std::log(10000.0) / static_cast<double>(half)));
-  torch::Tensor angles = positions.to(torch::kFloat32).unsqueeze(-1) * rates;  // [(B,) M, d/2]
+  torch::Tensor angles = rotary_angles(positions, x.size(-1));  // [(B,) M, d/2]
   if (positions.dim() == 2) angles = angles.unsqueeze(1);
   const torch::Tensor cosine = angles.cos();
   const torch::Tensor sine = angles.sin();
@@ -36,6 +34,13 @@ torch::Tensor rotate(const torch::Tensor& x, const torch::Tensor& positions) {
 }
 
 }  // namespace
+
+torch::Tensor rotary_angles(const torch::Tensor& positions, int64_t head_width) {
+  const int64_t half = head_width / 2;
+  const torch::Tensor rates =
+      torch::exp(torch::arange(half) * (-std::log(10000.0) / static_cast<double>(half)));
+  return positions.to(torch::kFloat32).unsqueeze(-1) * rates;
+}
 
 SelfAttentionImpl::SelfAttentionImpl(const ModelConfig& config)
     : heads_(config.heads), rotary_(config.position == "rotary"), core_(config) {

@@ -21,6 +21,9 @@ struct LayerCache {
   ops::KeyValueCache cross;  // the memory; empty without one
 };
 
+// Rotary positions turn entries k and k + d/2 of a query or key by angle k: [.., d/2] for positions [..].
+torch::Tensor rotary_angles(const torch::Tensor& positions, int64_t head_width);
+
 class SelfAttentionImpl : public torch::nn::Module {
  public:
   explicit SelfAttentionImpl(const ModelConfig& config);

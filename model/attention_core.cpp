@@ -61,6 +61,12 @@ torch::Tensor AttentionCore::attend(const torch::Tensor& query, const ops::KeyVa
   return trace->attentions.back().support.output;
 }
 
+void AttentionCore::attend(const ops::TokenQueries& rows, const ops::KeyValueCache& cache, int64_t window,
+                           ops::CachedAttentionCounters& counters) const {
+  const std::optional<int64_t> limit = window > 0 ? std::optional(window) : std::nullopt;
+  ops::attend_token(rows, cache, normalizer_, scale_, limit, counters);
+}
+
 ops::KeyValueCache AttentionCore::cache_of(const torch::Tensor& key, const torch::Tensor& value,
                                            const torch::Tensor& lengths) const {
   ops::KeyValueCache cache({key.size(0), key.size(1), key.size(3), value.size(3)},

@@ -8,6 +8,7 @@
 
 #include "model/config.h"
 #include "model/trace.h"
+#include "ops/generation_step.h"
 #include "ops/key_value_cache.h"
 #include "ops/sparse_mask.h"
 
@@ -25,6 +26,9 @@ class AttentionCore {
   // 0. Not differentiable.
   torch::Tensor attend(const torch::Tensor& query, const ops::KeyValueCache& cache, int64_t window,
                        Trace* trace, const std::string& name) const;
+  // The same for one query per sequence in plain memory.
+  void attend(const ops::TokenQueries& rows, const ops::KeyValueCache& cache, int64_t window,
+              ops::CachedAttentionCounters& counters) const;
   // A cache with the first lengths[b] keys and values of every sequence, [B, H, N, d].
   ops::KeyValueCache cache_of(const torch::Tensor& key, const torch::Tensor& value,
                               const torch::Tensor& lengths) const;

@@ -1,6 +1,7 @@
 // Word vectors, number features and the four position codings; see embedding.h.
 #include "model/embedding.h"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 
@@ -87,13 +88,21 @@ torch::Tensor EmbeddingImpl::table() const {
   return config_.number_features ? words_ + torch::mm(number_features_, number_projection_) : words_;
 }
 
+torch::Tensor EmbeddingImpl::input_table() const {
+  const torch::Tensor vectors = table();
+  if (config_.keep_fraction == 1) return vectors;
+  const bool random = config_.embedding_mask == "random";
+  return vectors * (random ? random_keep_ : keep_largest(vectors, config_.keep_fraction));
+}
+
+torch::Tensor EmbeddingImpl::position_table(int64_t count) const {
+  if (config_.position == "rotary") return {};
+  if (config_.position == "sinusoidal") return sinusoid(torch::arange(count), config_.width);
+  return decoder_positions_.narrow(0, 0, std::min(count, config_.max_positions));
+}
+
 torch::Tensor EmbeddingImpl::look_up(const torch::Tensor& tokens) const {
-  torch::Tensor vectors = table();
-  if (config_.keep_fraction < 1) {
-    const bool random = config_.embedding_mask == "random";
-    vectors = vectors * (random ? random_keep_ : keep_largest(vectors, config_.keep_fraction));
-  }
-  return torch::embedding(vectors, tokens);
+  return torch::embedding(input_table(), tokens);
 }
 
 torch::Tensor EmbeddingImpl::place(torch::Tensor x, const torch::Tensor& positions,

@@ -26,6 +26,15 @@ class EmbeddingImpl : public torch::nn::Module {
   // Word vectors with number features, before sparsification: the output head is tied to them. [V, D]
   torch::Tensor table() const;
 
+  // What decoder() adds up, for decoders that keep tables of their own. The word vectors as they enter the
+  // layers [V, D]; the position vectors of the positions 0 .. count [count, D] (undefined for rotary
+  // positions, shorter than `count` where learned ones end); the sign-posts, empty for other positions.
+  torch::Tensor input_table() const;
+  torch::Tensor position_table(int64_t count) const;
+  const Signpost& signpost() const { return signpost_; }
+  const torch::Tensor& signpost_rows() const { return rows_; }
+  const torch::Tensor& signpost_columns() const { return columns_; }
+
  private:
   torch::Tensor look_up(const torch::Tensor& tokens) const;
   torch::Tensor place(torch::Tensor x, const torch::Tensor& positions, const Signposts& signposts,

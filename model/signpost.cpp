@@ -2,6 +2,8 @@
 // running sum never falls, so that value is the running maximum of the sum where resets are and 0 elsewhere.
 #include "model/signpost.h"
 
+#include <algorithm>
+
 namespace giantrabbit::model {
 namespace {
 
@@ -56,6 +58,25 @@ Signposts SignpostImpl::decoder(const torch::Tensor& tokens) const {
   const torch::Tensor answer_row = 1 + since_reset(ends_row_.index({tokens}), answer);
   const torch::Tensor row = torch::where(answer.cumsum(1).gt(0), answer_row, line_label);
   return {row.clamp_max(max_row), column(tokens, whole_)};
+}
+
+SignpostImpl::Place SignpostImpl::decoder_next(SignpostCount& count, int64_t token) const {
+  const auto holds = [token](const torch::Tensor& words) {
+    return words.const_data_ptr<int64_t>()[token] != 0;
+  };
+  const int64_t label = row_label_.const_data_ptr<int64_t>()[token];
+  const bool answer = holds(starts_answer_);
+  count.answered = count.answered || answer;
+  count.columns = holds(ends_group_) ? 0 : count.columns + (holds(whole_) ? 1 : 0);
+  count.answer_rows = answer ? 0 : count.answer_rows + (holds(ends_row_) ? 1 : 0);
+  if (answer || holds(ends_line_)) {
+    count.labels_in_line = 0;
+    count.line_label = 0;
+  } else if (label > 0 && ++count.labels_in_line == 1) {
+    count.line_label += label;
+  }
+  const int64_t row = count.answered ? 1 + count.answer_rows : count.line_label;
+  return {std::min(row, max_row), std::min(count.columns, max_column)};
 }
 
 }  // namespace giantrabbit::model

@@ -18,6 +18,15 @@ struct Signposts {
   torch::Tensor column;  // [B, T] int64 in 0 .. max_column
 };
 
+// What the sign-posts of a decoder sequence depend on, carried from token to token.
+struct SignpostCount {
+  int64_t columns = 0;
+  int64_t labels_in_line = 0;
+  int64_t line_label = 0;
+  bool answered = false;
+  int64_t answer_rows = 0;
+};
+
 class SignpostImpl : public torch::nn::Module {
  public:
   static constexpr int64_t max_row = 15;
@@ -26,6 +35,12 @@ class SignpostImpl : public torch::nn::Module {
   explicit SignpostImpl(const TokenTraits& traits);
   Signposts prompt(const torch::Tensor& tokens) const;  // tokens [B, T]
   Signposts decoder(const torch::Tensor& tokens) const;
+  // The same, token by token: the row and column of a sequence's next token, which joins `count`.
+  struct Place {
+    int64_t row;
+    int64_t column;
+  };
+  Place decoder_next(SignpostCount& count, int64_t token) const;
 
  private:
   torch::Tensor column(const torch::Tensor& tokens, const torch::Tensor& counted) const;

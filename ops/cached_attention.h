@@ -32,6 +32,7 @@ struct CachedAttentionCounters {
   int64_t pages_skipped = 0;  // neither, because of their ball
   int64_t support = 0;        // keys whose values were read
   int64_t bytes_read = 0;     // of keys, codes, bounds and values
+  CachedAttentionCounters& operator+=(const CachedAttentionCounters& other);
 };
 
 // query [B, H, M, d] in fp32 or a 16-bit floating dtype, H a multiple of G; result [B, H, M, e] in its dtype.

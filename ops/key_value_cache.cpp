@@ -76,10 +76,8 @@ void KeyValueCache::append(const at::Tensor& key, const at::Tensor& value,
   const int64_t tokens = key.size(2);
   std::vector<int64_t> count(static_cast<size_t>(sizes_.batch), tokens);
   for (int64_t b = 0; b < sizes_.batch; ++b) {
-    auto& sequence = sequences_[static_cast<size_t>(b)];
     if (counts) count[static_cast<size_t>(b)] = (*counts)[b].item<int64_t>();
-    if (sequence.use_count() > 1) sequence = sequence->copy();
-    sequence->reserve(sequence->length() + count[static_cast<size_t>(b)]);
+    own_sequence(b, count[static_cast<size_t>(b)]);
   }
   constexpr int64_t kTokensPerThread = 256;
   const int64_t grain = std::max<int64_t>(1, kTokensPerThread / std::max<int64_t>(1, tokens));
@@ -96,6 +94,24 @@ void KeyValueCache::append(const at::Tensor& key, const at::Tensor& value,
   for (int64_t b = 0; b < sizes_.batch; ++b) {
     sequences_[static_cast<size_t>(b)]->grow(count[static_cast<size_t>(b)]);
   }
+}
+
+void KeyValueCache::append_token(const float* key, const float* value, int64_t step) {
+  for (int64_t b = 0; b < sizes_.batch; ++b) {
+    cpu::CacheSequence& sequence = own_sequence(b, 1);
+    for (int64_t g = 0; g < sizes_.heads; ++g) {
+      sequence.append_head(
+          g, {key + b * step + g * sizes_.width, 0, value + b * step + g * sizes_.value_width, 0, 1});
+    }
+    sequence.grow(1);
+  }
+}
+
+cpu::CacheSequence& KeyValueCache::own_sequence(int64_t index, int64_t more) {
+  auto& sequence = sequences_[static_cast<size_t>(index)];
+  if (sequence.use_count() > 1) sequence = sequence->copy();
+  sequence->reserve(sequence->length() + more);
+  return *sequence;
 }
 
 void KeyValueCache::keep(const at::Tensor& rows) {

@@ -37,6 +37,9 @@ class KeyValueCache {
   // differentiable.
   void append(const at::Tensor& key, const at::Tensor& value,
               const std::optional<at::Tensor>& counts = std::nullopt);
+  // One token per sequence, from plain rows: head g of sequence b is at key + b * step + g * d, and at
+  // value + b * step + g * e.
+  void append_token(const float* key, const float* value, int64_t step);
   // The sequences rows[0], rows[1], .. (int64, [K]) become the cache's, in this order; they may repeat.
   // Copies no keys: a sequence that repeats is copied when it is appended to.
   void keep(const at::Tensor& rows);
@@ -50,6 +53,7 @@ class KeyValueCache {
   const cpu::CacheSequence& sequence(int64_t index) const { return *sequences_[static_cast<size_t>(index)]; }
 
  private:
+  cpu::CacheSequence& own_sequence(int64_t index, int64_t more);  // not shared, with room for `more` tokens
   Sizes sizes_;
   std::vector<std::shared_ptr<cpu::CacheSequence>> sequences_;
 };

@@ -36,8 +36,13 @@ std::span<const Command> commands() {
 }
 
 Parsed parse(cxxopts::Options& options, std::span<const std::string> arguments) {
-  options.add_options()("threads", "threads to compute with",
-                        cxxopts::value<std::string>()->default_value("1"), "N")("help", "show this text");
+  options.add_options()  //
+      ("weights", "what the decoder's weights are rounded to: float32, bfloat16 or int8",
+       cxxopts::value<std::string>()->default_value("float32"),
+       "TYPE")  //
+      ("threads", "threads to compute with", cxxopts::value<std::string>()->default_value("1"),
+       "N")  //
+      ("help", "show this text");
   options.allow_unrecognised_options();
   std::vector<const char*> argv{"giantrabbit-eval"};
   for (const std::string& argument : arguments) argv.push_back(argument.c_str());
@@ -69,6 +74,14 @@ int64_t whole_number(const Parsed& parsed, const std::string& name, int64_t leas
     throw UsageError(fmt::format("--{} must be a whole number of at least {}, got '{}'", name, least, text));
   }
   return value;
+}
+
+model::WeightType weights(const Parsed& parsed) {
+  const auto text = parsed.options["weights"].as<std::string>();
+  for (const auto type : {model::WeightType::float32, model::WeightType::bfloat16, model::WeightType::int8}) {
+    if (text == model::weight_type_name(type)) return type;
+  }
+  throw UsageError(fmt::format("--weights must be float32, bfloat16 or int8, got '{}'", text));
 }
 
 void prepare(const Parsed& parsed) {

@@ -11,6 +11,8 @@
 
 #include <cxxopts.hpp>
 
+#include "model/prepared_decoder.h"
+
 namespace giantrabbit::eval {
 
 class UsageError : public std::runtime_error {
@@ -39,6 +41,9 @@ struct Parsed {
 Parsed parse(cxxopts::Options& options, std::span<const std::string> arguments);
 // --name as a whole number (its option holds a text); throws UsageError for anything else and below `least`.
 int64_t whole_number(const Parsed& parsed, const std::string& name, int64_t least);
+
+// What --weights names; throws UsageError for anything else.
+model::WeightType weights(const Parsed& parsed);
 
 // Sets the number of threads and throws UsageError unless `runs` names at least one run.
 void prepare(const Parsed& parsed);

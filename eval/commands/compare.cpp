@@ -142,7 +142,7 @@ void add_accuracy(Report& report, const std::vector<Run>& runs, const std::vecto
   }
 }
 
-Report build_report(const Parsed& parsed, std::vector<Run>& runs) {
+Report build_report(const Parsed& parsed, std::vector<Run>& runs, model::WeightType type) {
   const ProblemSet set = choose_problems(parsed, runs);
   for (const Run& run : runs) require_words(run, set.problems);
   const int64_t batch = whole_number(parsed, "batch", 1);
@@ -152,18 +152,19 @@ Report build_report(const Parsed& parsed, std::vector<Run>& runs) {
   Report report;
   report.machine = this_machine();
   report.items = set.description;
+  report.weights = model::weight_type_name(type);
   report.refused = set.refused;
   std::vector<Evaluation> evaluations;
   for (Run& run : runs) {
     fmt::print(stderr, "judging {} on {} problems\n", run.name, set.problems.size());
-    evaluations.push_back(evaluate(run.network, run.vocabulary, set.problems, run.format(), batch));
+    evaluations.push_back(evaluate(run.network, run.vocabulary, set.problems, run.format(), batch, type));
     for (const auto& item : set.refused) evaluations.back().items.push_back(unreadable_item(item.id));
   }
   add_accuracy(report, runs, evaluations);
 
   if (!timed.empty()) fmt::print(stderr, "timing {} problems one at a time\n", timed.size());
   std::vector<TimedRun> timed_runs;
-  for (Run& run : runs) timed_runs.push_back({run.network, run.format(), run.vocabulary});
+  for (Run& run : runs) timed_runs.push_back({run.network, run.format(), run.vocabulary, type});
   const std::vector<RunTiming> timings = time_interleaved(timed_runs, timed);
   for (size_t index = 0; index < runs.size(); ++index) {
     report.runs[index].timing = timings[index];
@@ -181,10 +182,11 @@ void run_compare(std::span<const std::string> arguments) {
   prepare(parsed);
   check_output(parsed, "json");
   check_output(parsed, "report");
+  const model::WeightType type = weights(parsed);
 
   std::vector<Run> runs;
   for (const std::string& directory : parsed.runs) runs.push_back(load_run(directory));
-  const Report report = build_report(parsed, runs);
+  const Report report = build_report(parsed, runs, type);
   fmt::print("{}", report_text(report));
   if (parsed.options.count("json") > 0) {
     data::write_file_atomically(parsed.options["json"].as<std::string>(), report_json(report).dump(1) + "\n");

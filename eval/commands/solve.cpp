@@ -35,11 +35,11 @@ std::string keys_by_layer(const model::Trace& trace, std::string_view kind, int6
   return text;
 }
 
-void print_solution(Run& run, const data::Problem& problem) {
+void print_solution(Run& run, const data::Problem& problem, model::WeightType weights) {
   const data::ChainFormat format = run.format();
   const int64_t limit = output_limit(problem, format);
-  const Decoded decoded =
-      decode_greedy(run.network, run.vocabulary, std::span(&problem.prompt, 1), std::span(&limit, 1));
+  const Decoded decoded = decode_greedy(run.network, run.vocabulary, std::span(&problem.prompt, 1),
+                                        std::span(&limit, 1), 1, weights);
   Judged item{problem, decoded.outputs.at(0), {}};
   item.verdict = data::find_family(problem.prompt.at(0)).judge(problem.prompt, item.output, format);
   const model::Trace trace = trace_output(run.network, run.vocabulary, problem.prompt, item.output);
@@ -85,6 +85,7 @@ void run_solve(std::span<const std::string> arguments) {
     return;
   }
   prepare(parsed);
+  const model::WeightType type = weights(parsed);
   if (parsed.runs.size() != 1) {
     throw UsageError(fmt::format("solve takes one run directory, got {}", parsed.runs.size()));
   }
@@ -92,7 +93,7 @@ void run_solve(std::span<const std::string> arguments) {
   const data::Problem problem = data::parse_problem(parsed.options["problem"].as<std::string>());
   Run run = load_run(parsed.runs.front());
   require_words(run, std::span(&problem, 1));
-  print_solution(run, problem);
+  print_solution(run, problem, type);
 }
 
 }  // namespace giantrabbit::eval

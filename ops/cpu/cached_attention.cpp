@@ -1,5 +1,6 @@
-// Cached attention: which rows read keys in 8 bits first, and how threads share the pages. See Note
-// [Attention by certificate] in filtered_row.cpp.
+// Cached attention: which rows read keys in 8 bits first, and how threads share the work: by sequence and
+// key/value head, or inside of them, by pages, where there are few. See Note [Attention by certificate] in
+// filtered_row.cpp.
 #include "ops/cpu/cached_attention.h"
 
 #include <algorithm>
@@ -39,7 +40,57 @@ void filter_rows(std::span<FilteredRow> rows) {
   });
 }
 
+// `unit` counts sequences and their key/value heads.
+void attend_unit(const CachedProblem& problem, int64_t unit, std::vector<CachedSupport>* supports,
+                 CachedAttentionCounters& counters) {
+  const int64_t key_heads = problem.cache.sizes().heads;
+  const int64_t sequence = unit / key_heads;
+  const CachedHead head = problem.cache.sequence(sequence).head(unit % key_heads);
+  const int64_t group = problem.heads / key_heads;  // heads of a group are neighbours
+  thread_local std::vector<CachedQuery> rows;
+  rows.clear();
+  for (int64_t i = 0; i < group * problem.queries; ++i) {
+    const int64_t of_head = unit % key_heads * group + i / problem.queries;
+    const int64_t query = i % problem.queries;
+    const auto place = [&](const RowSteps& steps) {
+      return sequence * steps.sequence + of_head * steps.head + query * steps.query;
+    };
+    const int64_t end = std::max<int64_t>(0, head.length - problem.queries + query + 1);
+    const int64_t begin = problem.window ? std::max<int64_t>(0, end - *problem.window) : 0;
+    CachedSupport* support = nullptr;
+    if (supports != nullptr) {
+      support = &(*supports)[static_cast<size_t>(unit * group * problem.queries + i)];
+    }
+    rows.push_back({problem.query + place(problem.query_steps), begin, end,
+                    problem.output + place(problem.output_steps), support});
+  }
+  attend_head(problem.call, head, rows, counters);
+}
+
 }  // namespace
+
+void attend_sequences(const CachedProblem& problem, std::vector<CachedSupport>* supports,
+                      CachedAttentionCounters& counters) {
+  const KeyValueCache::Sizes& sizes = problem.cache.sizes();
+  const int64_t units = sizes.batch * sizes.heads;
+  int64_t keys = 0;
+  for (int64_t b = 0; b < sizes.batch; ++b) keys += problem.cache.length(b);
+  // Waking a thread costs as much as scoring some thousands of keys.
+  constexpr int64_t kKeysPerThread = 4096;
+  const int64_t work = keys * problem.heads * problem.queries;
+  const int64_t threads = std::min<int64_t>(at::get_num_threads(), work / kKeysPerThread);
+  if (threads <= 1 || units < threads) {
+    for (int64_t unit = 0; unit < units; ++unit) attend_unit(problem, unit, supports, counters);
+    return;
+  }
+  std::vector<CachedAttentionCounters> counts(static_cast<size_t>(units));
+  at::parallel_for(0, units, (units + threads - 1) / threads, [&](int64_t begin, int64_t end) {
+    for (int64_t unit = begin; unit < end; ++unit) {
+      attend_unit(problem, unit, supports, counts[static_cast<size_t>(unit)]);
+    }
+  });
+  for (const CachedAttentionCounters& count : counts) counters += count;
+}
 
 const DecodeFunctions& decode_functions(Capability capability) {
 #if defined(__x86_64__)

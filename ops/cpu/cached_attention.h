@@ -38,6 +38,32 @@ void attend_head(const CachedCall& call, const CachedHead& head, std::span<Cache
 void attend_dense(const CachedCall& call, const CachedHead& head, std::span<CachedQuery> rows,
                   CachedAttentionCounters& counters);
 
+// Numbers between rows of neighbouring sequences, heads and queries.
+struct RowSteps {
+  int64_t sequence;
+  int64_t head;
+  int64_t query;
+};
+
+// A call over all sequences of a cache: `heads` heads (a multiple of the cache's) with `queries` queries each
+// in rows that are padded as the cache's are.
+struct CachedProblem {
+  const KeyValueCache& cache;
+  CachedCall call;
+  std::optional<int64_t> window;
+  int64_t heads;
+  int64_t queries;
+  const float* query;
+  RowSteps query_steps;
+  float* output;
+  RowSteps output_steps;
+};
+
+// Sequence by sequence and head by head; adds to `counters` and fills `supports`, if wanted, per row (b, h,
+// m).
+void attend_sequences(const CachedProblem& problem, std::vector<CachedSupport>* supports,
+                      CachedAttentionCounters& counters);
+
 // The functions of one instruction set. The capability must be one of machine_capabilities().
 const DecodeFunctions& decode_functions(Capability capability);
 

@@ -97,6 +97,33 @@ class BlockSums {
   std::vector<SoftmaxSums> softmax_;
 };
 
+// Whether the row sees keys of one block only: then it needs no partial sums and no memory of its own.
+bool within_block(const CachedQuery& row) {
+  return row.end > row.begin && row.begin / kBlockKeys == (row.end - 1) / kBlockKeys;
+}
+
+int64_t attend_block(const CachedCall& call, const CachedHead& head, const CachedQuery& row) {
+  const Block block{row.begin, row.end - row.begin};
+  const int64_t width = head.values.stride;
+  std::array<float, kBlockKeys> weights;
+  score_block(call, head, row, block, weights.data());
+  std::fill_n(row.output, width, 0.0F);
+  if (call.normalizer != Normalizer::softmax) {
+    normalize_row(call.normalizer, weights.data(), block.count);
+    add_values(call, head, block, weights.data(), true, row.output);
+    return block.count - std::count(weights.begin(), weights.begin() + block.count, 0.0F);
+  }
+  const SoftmaxSums sums = call.functions.exponentials(weights.data(), block.count);
+  if (std::isinf(sums.maximum)) return block.count;
+  add_values(call, head, block, weights.data(), false, row.output);
+  const auto share = static_cast<float>(1.0 / sums.sum);
+  const bool spoilt = std::isnan(sums.maximum);
+  for (int64_t k = 0; k < width; ++k) {
+    row.output[k] = spoilt ? std::numeric_limits<float>::quiet_NaN() : row.output[k] * share;
+  }
+  return block.count;
+}
+
 void merge_softmax(BlockSums& sums, size_t index, const CachedQuery& row, int64_t width) {
   float maximum = -std::numeric_limits<float>::infinity();
   bool spoilt = false;
@@ -183,11 +210,19 @@ void softmax_support(const CachedCall& call, const CachedHead& head, const Cache
 void attend_dense(const CachedCall& call, const CachedHead& head, std::span<CachedQuery> rows,
                   CachedAttentionCounters& counters) {
   const bool softmax = call.normalizer == Normalizer::softmax;
-  if (softmax) softmax_rows(call, head, rows);
+  const bool short_rows = std::ranges::all_of(
+      rows, [](const CachedQuery& row) { return row.support == nullptr && within_block(row); });
+  if (softmax && !short_rows) softmax_rows(call, head, rows);
   for (CachedQuery& row : rows) {
     const int64_t visible = row.end - row.begin;
-    const int64_t used = softmax ? visible : threshold_row(call, head, row);
-    if (softmax && row.support != nullptr) softmax_support(call, head, row);
+    int64_t used = visible;
+    if (short_rows) {
+      used = attend_block(call, head, row);
+    } else if (!softmax) {
+      used = threshold_row(call, head, row);
+    } else if (row.support != nullptr) {
+      softmax_support(call, head, row);
+    }
     counters.rows += 1;
     counters.dense_rows += 1;
     counters.keys_visible += visible;

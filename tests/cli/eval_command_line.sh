@@ -38,6 +38,7 @@ expect 2 "--threads" exam runs/a --thread=2
 expect 2 "name at least one run directory" compare
 expect 2 "--threads must be a whole number of at least 1, got '0'" compare runs/a --threads 0
 expect 2 "count" compare runs/a --count
+expect 2 "--weights must be float32, bfloat16 or int8, got 'int4'" exam runs/a --weights int4
 expect 2 "the folder $folder/none does not exist" compare runs/a --json "$folder/none/out.json"
 expect 2 "needs --problem" solve runs/a
 expect 2 "takes one run directory, got 2" solve runs/a runs/b --problem "RREF 1 2 ; 3 4"

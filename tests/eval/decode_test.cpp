@@ -129,6 +129,24 @@ TEST_P(DecodeVariantTest, CachedDecodingIsGreedyAndIndependentOfTheBatch) {
 INSTANTIATE_TEST_SUITE_P(Models, DecodeVariantTest, testing::ValuesIn(variants()),
                          [](const auto& variant) { return variant.param.name; });
 
+TEST(DecodeTest, RoundedWeightsWriteTheSameInEveryBatch) {
+  model::GiantRabbit network = tiny_network(tiny_config(), 9);
+  const std::vector<data::Words> prompts = prompts_of(some_problems(1));
+  const std::vector<data::Words> copies(5, prompts.front());
+  const std::vector<int64_t> limits{3, 9, 20, 9, 1};
+  for (const auto weights : {model::WeightType::bfloat16, model::WeightType::int8}) {
+    const std::vector<int64_t> limit{20};
+    const Decoded alone = decode_greedy(network, data::Vocabulary(), prompts, limit, 1, weights);
+    const Decoded together = decode_greedy(network, data::Vocabulary(), copies, limits, 5, weights);
+    ASSERT_GE(alone.outputs[0].size(), 1U);
+    for (size_t copy = 0; copy < copies.size(); ++copy) {
+      const auto length = std::min(alone.outputs[0].size(), static_cast<size_t>(limits[copy]));
+      const data::Words expected(alone.outputs[0].begin(), alone.outputs[0].begin() + length);
+      EXPECT_EQ(together.outputs[copy], expected);
+    }
+  }
+}
+
 TEST(DecodeTest, NothingToDecode) {
   model::GiantRabbit network = tiny_network(tiny_config(), 1);
   const Decoded decoded = decode_greedy(network, data::Vocabulary(), {}, {});
