@@ -3,6 +3,8 @@
 
 #include <array>
 #include <charconv>
+#include <filesystem>
+#include <sstream>
 
 #include <fmt/format.h>
 
@@ -23,14 +25,23 @@ std::vector<std::string> known_options(const cxxopts::Options& options) {
   return known;
 }
 
+// The whole text as a number.
+template <typename Number>
+bool read(const std::string& text, Number& value) {
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  return error == std::errc() && end == text.data() + text.size();
+}
+
 }  // namespace
 
 std::span<const Command> commands() {
   static constexpr std::array list{
       Command{"compare", "judge runs on the same problems and say what the figures allow to conclude",
               run_compare},
+      Command{"evict", "let runs forget parts of their cache behind every written step", run_evict},
       Command{"exam", "let runs answer the nine exam questions, every step checked", run_exam},
       Command{"solve", "let a run solve one problem typed on the command line", run_solve},
+      Command{"timing", "measure time and work per token against the length of the chain", run_timing},
   };
   return list;
 }
@@ -67,13 +78,50 @@ Parsed parse(cxxopts::Options& options, std::span<const std::string> arguments) 
 }
 
 int64_t whole_number(const Parsed& parsed, const std::string& name, int64_t least) {
-  const auto text = parsed.options[name].as<std::string>();
+  return whole_number(name, parsed.options[name].as<std::string>(), least);
+}
+
+int64_t whole_number(const std::string& name, const std::string& text, int64_t least) {
   int64_t value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size() || value < least) {
+  if (!read(text, value) || value < least) {
     throw UsageError(fmt::format("--{} must be a whole number of at least {}, got '{}'", name, least, text));
   }
   return value;
+}
+
+std::vector<double> shares(const Parsed& parsed, const std::string& name) {
+  std::vector<double> list;
+  std::istringstream text(parsed.options[name].as<std::string>());
+  for (std::string item; std::getline(text, item, ',');) {
+    double value = 0;
+    if (!read(item, value) || !(value > 0) || value > 1) {
+      throw UsageError(fmt::format("--{} needs numbers above 0 and at most 1, got '{}'", name, item));
+    }
+    list.push_back(value);
+  }
+  if (list.empty()) throw UsageError(fmt::format("--{} needs at least one number", name));
+  return list;
+}
+
+void check_output(const Parsed& parsed, const std::string& name) {
+  if (parsed.options.count(name) == 0) return;
+  const std::filesystem::path file = parsed.options[name].as<std::string>();
+  const std::filesystem::path folder = file.has_parent_path() ? file.parent_path() : ".";
+  if (!std::filesystem::is_directory(folder)) {
+    throw UsageError(
+        fmt::format("--{} {}: the folder {} does not exist", name, file.string(), folder.string()));
+  }
+}
+
+std::string common_task(std::span<const Run> runs, std::string_view remedy) {
+  for (const Run& run : runs) {
+    if (run.task.task != runs.front().task.task) {
+      throw UsageError(fmt::format("the runs were trained on different tasks ({}: {}, {}: {}); {}",
+                                   runs.front().name, runs.front().task.task, run.name, run.task.task,
+                                   remedy));
+    }
+  }
+  return runs.front().task.task;
 }
 
 model::WeightType weights(const Parsed& parsed) {

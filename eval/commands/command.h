@@ -11,6 +11,7 @@
 
 #include <cxxopts.hpp>
 
+#include "eval/run.h"
 #include "model/prepared_decoder.h"
 
 namespace giantrabbit::eval {
@@ -28,8 +29,10 @@ struct Command {
 std::span<const Command> commands();
 
 void run_compare(std::span<const std::string> arguments);
+void run_evict(std::span<const std::string> arguments);
 void run_exam(std::span<const std::string> arguments);
 void run_solve(std::span<const std::string> arguments);
+void run_timing(std::span<const std::string> arguments);
 
 // Options of one command. `--help` is always there.
 struct Parsed {
@@ -41,6 +44,14 @@ struct Parsed {
 Parsed parse(cxxopts::Options& options, std::span<const std::string> arguments);
 // --name as a whole number (its option holds a text); throws UsageError for anything else and below `least`.
 int64_t whole_number(const Parsed& parsed, const std::string& name, int64_t least);
+// The same for a text that --name holds.
+int64_t whole_number(const std::string& name, const std::string& text, int64_t least);
+// --name as numbers between commas; throws UsageError unless each is above 0 and at most 1.
+std::vector<double> shares(const Parsed& parsed, const std::string& name);
+// Throws UsageError when the file that --name asks for cannot be written: before the work, not after it.
+void check_output(const Parsed& parsed, const std::string& name);
+// The task all runs were trained on; throws UsageError, naming `remedy`, when they differ.
+std::string common_task(std::span<const Run> runs, std::string_view remedy);
 
 // What --weights names; throws UsageError for anything else.
 model::WeightType weights(const Parsed& parsed);

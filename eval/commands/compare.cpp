@@ -1,6 +1,5 @@
 // giantrabbit-eval compare: all runs on the same problems -> accuracy, chains, times, attention, conclusions.
 #include <algorithm>
-#include <filesystem>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -45,27 +44,9 @@ cxxopts::Options compare_options() {
   return options;
 }
 
-// Fails before the work instead of after it.
-void check_output(const Parsed& parsed, const std::string& name) {
-  if (parsed.options.count(name) == 0) return;
-  const std::filesystem::path file = parsed.options[name].as<std::string>();
-  const std::filesystem::path folder = file.has_parent_path() ? file.parent_path() : ".";
-  if (!std::filesystem::is_directory(folder)) {
-    throw UsageError(
-        fmt::format("--{} {}: the folder {} does not exist", name, file.string(), folder.string()));
-  }
-}
-
-std::string task_of(const Parsed& parsed, const std::vector<Run>& runs) {
+std::string task_of(const Parsed& parsed, std::span<const Run> runs) {
   if (parsed.options.count("task") > 0) return parsed.options["task"].as<std::string>();
-  for (const Run& run : runs) {
-    if (run.task.task != runs.front().task.task) {
-      throw UsageError(
-          fmt::format("the runs were trained on different tasks ({}: {}, {}: {}); choose one with --task",
-                      runs.front().name, runs.front().task.task, run.name, run.task.task));
-    }
-  }
-  return runs.front().task.task;
+  return common_task(runs, "choose one with --task");
 }
 
 ProblemSet choose_problems(const Parsed& parsed, const std::vector<Run>& runs) {
