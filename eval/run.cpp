@@ -3,9 +3,11 @@
 #include "eval/run.h"
 
 #include <charconv>
+#include <sstream>
 #include <stdexcept>
 #include <string_view>
 #include <system_error>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -29,6 +31,29 @@ model::GiantRabbit load_network(const std::filesystem::path& file, const model::
     return network;
   } catch (const std::exception& error) {
     throw std::runtime_error(fmt::format("{}: {}", file.string(), error_text(error)));
+  }
+}
+
+// "runs/dense@attention=sparsemax" -> "runs/dense" and the rest; a directory of that whole name comes first.
+std::pair<std::filesystem::path, std::string> split_changes(const std::filesystem::path& named) {
+  const std::string text = named.string();
+  const size_t at = text.rfind('@');
+  if (at == std::string::npos || std::filesystem::is_directory(named)) return {named, ""};
+  return {text.substr(0, at), text.substr(at + 1)};
+}
+
+void change(model::OptionSet& options, const std::string& changes) {
+  std::istringstream text(changes);
+  for (std::string item; std::getline(text, item, ',');) {
+    const size_t equals = item.find('=');
+    if (equals == std::string::npos) {
+      throw std::runtime_error(fmt::format("@{}: expected key=value, got '{}'", changes, item));
+    }
+    try {
+      options.set_text("model." + item.substr(0, equals), item.substr(equals + 1));
+    } catch (const model::OptionError& error) {
+      throw std::runtime_error(fmt::format("@{}: {}", changes, error.what()));
+    }
   }
 }
 
@@ -84,7 +109,8 @@ void require_words(const Run& run, std::span<const data::Problem> problems) {
   }
 }
 
-Run load_run(const std::filesystem::path& directory) {
+Run load_run(const std::filesystem::path& named) {
+  const auto [directory, changes] = split_changes(named);
   if (!std::filesystem::is_directory(directory)) {
     throw std::runtime_error(fmt::format("{}: no such run directory", directory.string()));
   }
@@ -98,6 +124,10 @@ Run load_run(const std::filesystem::path& directory) {
   run.config.bind(options);
   run.task.bind(options);
   read_config(directory / "config.toml", options, {"train"});
+  if (!changes.empty()) {
+    change(options, changes);
+    run.name += "@" + changes;
+  }
   try {
     run.config.validate();
   } catch (const model::OptionError& error) {

@@ -25,7 +25,7 @@ struct TaskConfig {
 
 struct Run {
   std::filesystem::path directory;
-  std::string name;  // the directory's last part
+  std::string name;  // the directory's last part, and what was changed
   model::ModelConfig config;
   TaskConfig task;
   data::Vocabulary vocabulary;          // the task's
@@ -33,6 +33,8 @@ struct Run {
   data::ChainFormat format() const { return data::parse_chain_format(task.format); }
 };
 
+// A directory, or "DIRECTORY@key=value,..": the same weights under changed options of the model, for example
+// "runs/dense@attention=sparsemax,score_scale=0.5"; its name then ends with the change.
 Run load_run(const std::filesystem::path& directory);
 
 // Throws data::ProblemError naming run and word when a prompt has a word that the run has never seen.

@@ -126,6 +126,31 @@ TEST(RunTest, TheVocabularyIsThatOfTheTask) {
   expect_refused(directory, "vocabulary.json", "177 words in the file and 202 in this program");
 }
 
+TEST(RunTest, ChangedOptions) {
+  const fs::path directory = write_tiny_run("run_changed", tiny_config(), 1);
+  const Run plain = load_run(directory);
+  const Run changed = load_run(directory.string() + "@attention=sparsemax,score_scale=0.5");
+  EXPECT_EQ(changed.name, "run_changed@attention=sparsemax,score_scale=0.5");
+  EXPECT_EQ(changed.config.attention, "sparsemax");
+  EXPECT_EQ(changed.config.score_scale, 0.5);
+  EXPECT_EQ(changed.directory, plain.directory);
+  for (const auto& item : plain.network->named_parameters()) {
+    EXPECT_TRUE(torch::equal(item.value(), changed.network->named_parameters()[item.key()])) << item.key();
+  }
+  const auto refusal = [&](const std::string& changes) -> std::string {
+    try {
+      load_run(directory.string() + "@" + changes);
+    } catch (const std::runtime_error& error) {
+      return error.what();
+    }
+    return "accepted";
+  };
+  EXPECT_NE(refusal("attention").find("key=value"), std::string::npos);
+  EXPECT_NE(refusal("atention=softmax").find("nearest known"), std::string::npos);
+  EXPECT_NE(refusal("attention=hard").find("softmax"), std::string::npos);
+  EXPECT_NE(refusal("width=32").find("model.safetensors"), std::string::npos);
+}
+
 void expect_config_refused(const std::string& text, const std::string& part) {
   const fs::path directory = write_tiny_run("run_config", tiny_config(), 1);
   data::write_file_atomically(directory / "config.toml", text);
