@@ -131,11 +131,12 @@ model::Trace trace_output(model::GiantRabbit& network, const data::Vocabulary& v
 }
 
 AttentionCost measure_attention(model::GiantRabbit& network, const data::Vocabulary& vocabulary,
-                                std::span<const ForcedItem> items) {
+                                std::span<const ForcedItem> items, const ObserveTrace& observe) {
   CostCounter counter(network->config().width / network->config().heads);
   for (const ForcedItem& item : items) {
-    counter.add(trace_output(network, vocabulary, item.prompt, item.output),
-                static_cast<int64_t>(item.output.size()));
+    const model::Trace trace = trace_output(network, vocabulary, item.prompt, item.output);
+    counter.add(trace, static_cast<int64_t>(item.output.size()));
+    if (observe) observe(item, trace);
   }
   return counter.result();
 }

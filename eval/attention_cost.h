@@ -5,6 +5,7 @@
 // Every visible key is scored (K is read in full); of V only rows with a nonzero weight are read.
 #pragma once
 
+#include <functional>
 #include <span>
 #include <string>
 #include <vector>
@@ -51,8 +52,10 @@ struct ForcedItem {
   data::Words prompt;
   data::Words output;  // chain, ANS, answer, EOS
 };
+// `observe` sees every trace, for other measures on the same pass; may be empty.
+using ObserveTrace = std::function<void(const ForcedItem& item, const model::Trace& trace)>;
 AttentionCost measure_attention(model::GiantRabbit& network, const data::Vocabulary& vocabulary,
-                                std::span<const ForcedItem> items);
+                                std::span<const ForcedItem> items, const ObserveTrace& observe = {});
 
 // Adds up records of single sequences (B = 1, so no padding is counted); exposed for tests on hand-made
 // traces.

@@ -1,8 +1,11 @@
-// Pairs the items of two evaluations. The sentences claim only what a test shows: a difference that is not
-// significant is never called equality.
+// Pairs the items of evaluations and tests the differences; see comparison.h. The sentences are in
+// conclusions.cpp.
 #include "eval/comparison.h"
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
+#include <numeric>
 #include <stdexcept>
 
 #include <fmt/format.h>
@@ -10,99 +13,168 @@
 namespace giantrabbit::eval {
 namespace {
 
-std::string points(double share) { return fmt::format("{:+.1f}", 100 * share); }
+constexpr double not_paired = std::numeric_limits<double>::quiet_NaN();
 
-std::string accuracy_sentence(const Comparison& comparison) {
-  const std::string figures =
-      fmt::format("{} points, 95% interval {} to {}, McNemar p = {:.3g}, {} items",
-                  points(comparison.difference), points(comparison.interval.low),
-                  points(comparison.interval.high), comparison.mcnemar, comparison.pairs.total());
-  if (comparison.mcnemar >= 0.05 && comparison.interval.low <= 0 && comparison.interval.high >= 0) {
-    return fmt::format(
-        "No difference in accuracy between {} and {} is shown ({}); that is no proof of equality.",
-        comparison.first, comparison.second, figures);
+void check_pairs(const std::vector<EvaluationPair>& pairs) {
+  if (pairs.empty()) throw std::invalid_argument("compare_variants: at least one pair of runs is needed");
+  const std::vector<Judged>& items = pairs.front().first->items;
+  for (const EvaluationPair& pair : pairs) {
+    for (const Evaluation* evaluation : {pair.first, pair.second}) {
+      if (evaluation->items.size() != items.size()) {
+        throw std::invalid_argument(
+            fmt::format("compare_variants: all runs need the same items, got {} and {}", items.size(),
+                        evaluation->items.size()));
+      }
+      for (size_t index = 0; index < items.size(); ++index) {
+        if (evaluation->items[index].problem.prompt != items[index].problem.prompt) {
+          throw std::invalid_argument(
+              fmt::format("compare_variants: item {} differs between the runs", index));
+        }
+      }
+    }
   }
-  if (comparison.mcnemar >= 0.05) {
-    return fmt::format(
-        "Whether {} and {} differ in accuracy is at the border of what can be shown: the interval excludes "
-        "0, the "
-        "exact test does not reject equality ({}).",
-        comparison.first, comparison.second, figures);
-  }
-  return fmt::format("{} is {} accurate than {} ({}).", comparison.second,
-                     comparison.difference > 0 ? "more" : "less", comparison.first, figures);
 }
 
-std::string margin_sentence(const Comparison& comparison) {
-  const std::string figures = fmt::format("one-sided 95% bound {} points, p = {:.3g}",
-                                          points(comparison.keeps.lower_bound), comparison.keeps.probability);
-  const double margin = 100 * non_inferiority_margin;
-  if (comparison.keeps.shown) {
-    return fmt::format("{} is shown to be within {:.0f} point of {} or better ({}).", comparison.second,
-                       margin, comparison.first, figures);
+SeedResult count_pairs(const EvaluationPair& pair, const std::vector<size_t>& items) {
+  SeedResult result{pair.seed, {}};
+  for (const size_t index : items) {
+    const bool first = pair.first->items[index].verdict.answer_right;
+    const bool second = pair.second->items[index].verdict.answer_right;
+    int64_t& cell = first ? (second ? result.pairs.both : result.pairs.only_first)
+                          : (second ? result.pairs.only_second : result.pairs.neither);
+    ++cell;
   }
-  return fmt::format("{} is not shown to be within {:.0f} point of {} ({}).", comparison.second, margin,
-                     comparison.first, figures);
+  return result;
 }
 
-std::string length_sentence(const Comparison& comparison) {
-  if (comparison.pairs.both == 0)
-    return "No item was solved by both, so their chain lengths cannot be compared.";
-  const Interval& interval = comparison.words.interval;
-  const std::string figures =
-      fmt::format("{:.1f} against {:.1f} words, difference {:+.2f}, 95% interval {:+.2f} to {:+.2f}",
-                  comparison.second_lengths.words, comparison.first_lengths.words, comparison.words.mean,
-                  interval.low, interval.high);
-  if (interval.low <= 0 && interval.high >= 0) {
-    return fmt::format("On the {} items both solve, no difference in chain length is shown ({}).",
-                       comparison.pairs.both, figures);
+// The counts of one seed that stand for all: their means, rounded, on the same number of items.
+PairedCounts mean_counts(const std::vector<SeedResult>& seeds) {
+  const auto mean = [&](int64_t PairedCounts::*cell) -> int64_t {
+    double sum = 0;
+    for (const SeedResult& seed : seeds) sum += static_cast<double>(seed.pairs.*cell);
+    return std::llround(sum / static_cast<double>(seeds.size()));
+  };
+  PairedCounts counts{0, mean(&PairedCounts::only_first), mean(&PairedCounts::only_second), 0};
+  const int64_t concordant = seeds.front().pairs.total() - counts.only_first - counts.only_second;
+  counts.both = std::min(mean(&PairedCounts::both), concordant);
+  counts.neither = concordant - counts.both;
+  return counts;
+}
+
+// Second - first of every seed and item in `items`.
+std::vector<std::vector<double>> right_differences(const std::vector<EvaluationPair>& pairs,
+                                                   const std::vector<size_t>& items) {
+  std::vector<std::vector<double>> rows;
+  for (const EvaluationPair& pair : pairs) {
+    std::vector<double>& row = rows.emplace_back();
+    for (const size_t index : items) {
+      row.push_back(static_cast<double>(pair.second->items[index].verdict.answer_right) -
+                    static_cast<double>(pair.first->items[index].verdict.answer_right));
+    }
   }
-  return fmt::format("On the {} items both solve, {} writes {} chains ({}).", comparison.pairs.both,
-                     comparison.second, comparison.words.mean > 0 ? "longer" : "shorter", figures);
+  return rows;
+}
+
+// Lets the bootstrap over seeds and items have its say; see AccuracyDifference.
+void widen(AccuracyDifference& result, const Resampled& resampled) {
+  result.interval.low = std::min(result.interval.low, resampled.interval.low);
+  result.interval.high = std::max(result.interval.high, resampled.interval.high);
+  result.probability = std::max(result.probability, resampled.two_sided());
+  NonInferiority& keeps = result.keeps;
+  keeps.lower_bound = std::min(keeps.lower_bound, resampled.lower_bound());
+  keeps.probability = std::max(keeps.probability, resampled.share_at_most(-non_inferiority_margin));
+  keeps.shown = keeps.probability < 0.05;
+}
+
+void compare_lengths(Comparison& comparison, const std::vector<EvaluationPair>& pairs) {
+  ItemView first_solved;
+  ItemView second_solved;
+  std::vector<std::vector<double>> differences;
+  for (const EvaluationPair& pair : pairs) {
+    std::vector<double>& row = differences.emplace_back();
+    for (size_t index = 0; index < pair.first->items.size(); ++index) {
+      const Judged& a = pair.first->items[index];
+      const Judged& b = pair.second->items[index];
+      const bool both = a.verdict.answer_right && b.verdict.answer_right;
+      row.push_back(both ? b.verdict.chain_words - a.verdict.chain_words : not_paired);
+      if (!both) continue;
+      first_solved.push_back(&a);
+      second_solved.push_back(&b);
+    }
+  }
+  comparison.solved_by_both = std::ssize(first_solved);
+  comparison.first_lengths = measure_lengths(first_solved);
+  comparison.second_lengths = measure_lengths(second_solved);
+  const Resampled resampled = seed_item_bootstrap(differences);
+  comparison.words = {resampled.mean, resampled.interval};
+}
+
+Comparison::Strata compare_strata(const Grouping& grouping, const std::vector<EvaluationPair>& pairs) {
+  Comparison::Strata strata{grouping.title, {}};
+  std::vector<double> probabilities;
+  for (size_t group = 0; group < grouping.groups.size(); ++group) {
+    if (grouping.membership[group].empty()) continue;
+    strata.groups.push_back({grouping.groups[group], accuracy_difference(pairs, grouping.membership[group])});
+    probabilities.push_back(strata.groups.back().accuracy.probability);
+  }
+  const std::vector<double> adjusted = holm(probabilities);
+  for (size_t group = 0; group < adjusted.size(); ++group) {
+    strata.groups[group].accuracy.adjusted = adjusted[group];
+  }
+  return strata;
 }
 
 }  // namespace
 
-Comparison compare_runs(const std::string& first_name, const Evaluation& first,
-                        const std::string& second_name, const Evaluation& second) {
-  if (first.items.size() != second.items.size()) {
-    throw std::invalid_argument(fmt::format("compare_runs: both runs need the same items, got {} and {}",
-                                            first.items.size(), second.items.size()));
+double SeedResult::difference() const {
+  if (pairs.total() == 0) return 0;
+  return static_cast<double>(pairs.only_second - pairs.only_first) / static_cast<double>(pairs.total());
+}
+
+AccuracyDifference accuracy_difference(const std::vector<EvaluationPair>& pairs,
+                                       const std::vector<size_t>& items) {
+  AccuracyDifference result;
+  result.items = std::ssize(items);
+  for (const EvaluationPair& pair : pairs) {
+    result.seeds.push_back(count_pairs(pair, items));
+    result.difference += result.seeds.back().difference() / static_cast<double>(pairs.size());
   }
+  const PairedCounts counts = mean_counts(result.seeds);
+  result.interval = tango_interval(counts);
+  result.probability = mcnemar(counts);
+  result.keeps = non_inferiority(counts);
+  if (pairs.size() > 1) widen(result, seed_item_bootstrap(right_differences(pairs, items)));
+  result.adjusted = result.probability;
+  return result;
+}
+
+Comparison compare_variants(const std::string& first, const std::string& second,
+                            const std::vector<EvaluationPair>& pairs,
+                            const std::vector<Grouping>& groupings) {
+  check_pairs(pairs);
   Comparison comparison;
-  comparison.first = first_name;
-  comparison.second = second_name;
-  std::vector<size_t> solved;
-  std::vector<double> first_words;
-  std::vector<double> second_words;
-  for (size_t index = 0; index < first.items.size(); ++index) {
-    const Judged& a = first.items[index];
-    const Judged& b = second.items[index];
-    if (a.problem.prompt != b.problem.prompt) {
-      throw std::invalid_argument(fmt::format("compare_runs: item {} differs between the runs", index));
-    }
-    const bool first_right = a.verdict.answer_right;
-    const bool second_right = b.verdict.answer_right;
-    int64_t& cell = first_right ? (second_right ? comparison.pairs.both : comparison.pairs.only_first)
-                                : (second_right ? comparison.pairs.only_second : comparison.pairs.neither);
-    ++cell;
-    if (!first_right || !second_right) continue;
-    solved.push_back(index);
-    first_words.push_back(a.verdict.chain_words);
-    second_words.push_back(b.verdict.chain_words);
+  comparison.first = first;
+  comparison.second = second;
+  std::vector<size_t> items(pairs.front().first->items.size());
+  std::iota(items.begin(), items.end(), size_t{0});
+  comparison.accuracy = accuracy_difference(pairs, items);
+  compare_lengths(comparison, pairs);
+  for (const Grouping& grouping : groupings) {
+    Comparison::Strata strata = compare_strata(grouping, pairs);
+    if (strata.groups.size() > 1) comparison.strata.push_back(std::move(strata));
   }
-  comparison.difference = second.exact() - first.exact();
-  comparison.interval = tango_interval(comparison.pairs);
-  comparison.mcnemar = mcnemar(comparison.pairs);
-  comparison.keeps = non_inferiority(comparison.pairs);
-  comparison.first_lengths = measure_lengths(select(first, solved));
-  comparison.second_lengths = measure_lengths(select(second, solved));
-  comparison.words = paired_bootstrap(first_words, second_words);
   return comparison;
 }
 
-std::vector<std::string> conclusions(const Comparison& comparison) {
-  return {accuracy_sentence(comparison), margin_sentence(comparison), length_sentence(comparison)};
+void adjust(std::vector<Comparison>& comparisons) {
+  std::vector<double> probabilities;
+  for (const Comparison& comparison : comparisons) {
+    probabilities.push_back(comparison.accuracy.probability);
+  }
+  const std::vector<double> adjusted = holm(probabilities);
+  for (size_t index = 0; index < adjusted.size(); ++index) {
+    comparisons[index].accuracy.adjusted = adjusted[index];
+  }
 }
 
 }  // namespace giantrabbit::eval

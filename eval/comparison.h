@@ -1,32 +1,76 @@
-// Two runs judged on the same items: what the figures allow to conclude, in numbers and in plain sentences.
+// Two variants judged on the same items: what the figures allow to conclude, in numbers and in plain
+// sentences. A variant is one run or several that differ in their seed; runs are paired by seed, outputs by
+// item.
 #pragma once
 
 #include <string>
 #include <vector>
 
 #include "eval/metrics.h"
+#include "eval/resampling.h"
 
 namespace giantrabbit::eval {
 
-// `second` against `first`; differences are second - first.
+// Two runs of one seed on the same items, in the same order.
+struct EvaluationPair {
+  const Evaluation* first = nullptr;
+  const Evaluation* second = nullptr;
+  int64_t seed = 0;
+};
+
+// One seed's share of a comparison; differences are second - first.
+struct SeedResult {
+  int64_t seed = 0;
+  PairedCounts pairs;  // right answers
+  double difference() const;
+};
+
+// How the accuracy of two variants differs on a set of items. One seed: Tango's score interval, McNemar's
+// exact test and the score test of non-inferiority. Several seeds: a bootstrap over seeds, then items; since
+// it has nothing to resample where all outputs agree, the tests for one seed at the mean counts have to pass
+// as well: the interval is the wider, each p-value the larger, the bound the lower of the two.
+struct AccuracyDifference {
+  std::vector<SeedResult> seeds;
+  int64_t items = 0;
+  double difference = 0;
+  Interval interval;       // 95%
+  double probability = 1;  // two-sided p-value of equal accuracy
+  double adjusted = 1;     // the same after Holm's correction over the tests it is reported with
+  NonInferiority keeps;    // second within the margin of first
+};
+
+// `items`: indices of the items that count; every pair has them.
+AccuracyDifference accuracy_difference(const std::vector<EvaluationPair>& pairs,
+                                       const std::vector<size_t>& items);
+
 struct Comparison {
   std::string first;
   std::string second;
-  PairedCounts pairs;     // right answers
-  double difference = 0;  // of exact match
-  Interval interval;      // 95%, Tango's score interval
-  double mcnemar = 1;     // two-sided p-value of equal accuracy
-  NonInferiority keeps;   // second within the margin of first
-  Lengths first_lengths;  // on items both solved
+  AccuracyDifference accuracy;
+  int64_t solved_by_both = 0;  // outputs, over all seeds
+  Lengths first_lengths;       // on items both solved
   Lengths second_lengths;
   PairedDifference words;  // chain words on items both solved
+
+  // The same test in every group of a grouping; `adjusted` is over the groups of one grouping.
+  struct Stratum {
+    std::string group;
+    AccuracyDifference accuracy;
+  };
+  struct Strata {
+    std::string title;
+    std::vector<Stratum> groups;
+  };
+  std::vector<Strata> strata;
 };
 
-// Throws std::invalid_argument when the items differ.
-Comparison compare_runs(const std::string& first_name, const Evaluation& first,
-                        const std::string& second_name, const Evaluation& second);
+// Throws std::invalid_argument without pairs or when the items differ.
+Comparison compare_variants(const std::string& first, const std::string& second,
+                            const std::vector<EvaluationPair>& pairs, const std::vector<Grouping>& groupings);
+// Holm's correction of the comparisons that one report makes.
+void adjust(std::vector<Comparison>& comparisons);
 
-// What may be concluded, one sentence each: equality of accuracy, "keeps accuracy", chain length.
+// What may be concluded, one sentence each: equality of accuracy, "keeps accuracy", chain length, groups.
 std::vector<std::string> conclusions(const Comparison& comparison);
 
 }  // namespace giantrabbit::eval

@@ -3,6 +3,7 @@
 #include "eval/config_file.h"
 
 #include <algorithm>
+#include <sstream>
 #include <stdexcept>
 
 #include <fmt/format.h>
@@ -38,20 +39,23 @@ void read_table(const toml::table& table, const std::string& name, const std::fi
   }
 }
 
-}  // namespace
-
-void read_config(const std::filesystem::path& file, model::OptionSet& options,
-                 const std::vector<std::string_view>& other_tables) {
+toml::table parse_file(const std::filesystem::path& file) {
   if (!std::filesystem::is_regular_file(file)) {
     throw std::runtime_error(fmt::format("{}: no such file", file.string()));
   }
-  toml::table root;
   try {
-    root = toml::parse_file(file.string());
+    return toml::parse_file(file.string());
   } catch (const toml::parse_error& error) {
     throw std::runtime_error(
         fmt::format("{}: not a TOML file: {}", place(file, error.source()), error.description()));
   }
+}
+
+}  // namespace
+
+void read_config(const std::filesystem::path& file, model::OptionSet& options,
+                 const std::vector<std::string_view>& other_tables) {
+  const toml::table root = parse_file(file);
   for (const auto& [name, node] : root) {
     if (std::ranges::find(other_tables, name.str()) != other_tables.end()) continue;
     const toml::table* table = node.as_table();
@@ -61,6 +65,15 @@ void read_config(const std::filesystem::path& file, model::OptionSet& options,
     }
     read_table(*table, std::string(name.str()), file, options);
   }
+}
+
+std::string remaining_config(const std::filesystem::path& file,
+                             const std::vector<std::string_view>& without) {
+  toml::table root = parse_file(file);
+  for (const std::string_view name : without) root.erase(name);
+  std::ostringstream text;  // tables keep their keys sorted
+  text << toml::toml_formatter(root);
+  return text.str();
 }
 
 std::string write_config(const model::OptionSet& options) {

@@ -14,6 +14,8 @@ namespace giantrabbit::eval {
 // that names file and key. Tables in `other_tables` are skipped (they belong to another program).
 void read_config(const std::filesystem::path& file, model::OptionSet& options,
                  const std::vector<std::string_view>& other_tables = {});
+// Everything a file says but the tables named, in one spelling and order: equal texts mean equal settings.
+std::string remaining_config(const std::filesystem::path& file, const std::vector<std::string_view>& without);
 // The text of a file that repeats these options exactly.
 std::string write_config(const model::OptionSet& options);
 

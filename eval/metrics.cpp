@@ -137,6 +137,22 @@ Metrics measure(const ItemView& items) {
   return metrics;
 }
 
+std::vector<Share> validity_by_step(const ItemView& items, size_t most) {
+  std::vector<Cluster> steps;
+  for (const Judged* item : items) {
+    const std::vector<data::StepVerdict>& written = item->verdict.steps;
+    const size_t count = std::min(most, written.size());
+    if (steps.size() < count) steps.resize(count);
+    for (size_t step = 0; step < count; ++step) {
+      ++steps[step].total;
+      steps[step].count += written[step].valid ? 1 : 0;
+    }
+  }
+  std::vector<Share> shares;
+  for (const Cluster& step : steps) shares.push_back(share(step.count, step.total));
+  return shares;
+}
+
 Grouping by_family(std::span<const Judged> items) {
   Grouping grouping{"By family", {}, {}};
   for (const data::Family* family : data::all_families()) {

@@ -40,6 +40,8 @@ using ItemView = std::vector<const Judged*>;
 ItemView view(const Evaluation& evaluation);
 Metrics measure(const ItemView& items);
 Lengths measure_lengths(const ItemView& items);
+// [k]: valid steps among the k-th written steps of the outputs that have one; at most `most` of them.
+std::vector<Share> validity_by_step(const ItemView& items, size_t most = 20);
 
 // One way of dividing items: a title and the label of every item; items with an empty label belong to no
 // group.

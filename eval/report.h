@@ -1,5 +1,5 @@
-// Everything a comparison has measured, and its three forms: terminal text, one self-contained HTML page,
-// JSON (report_json.h). The forms say the same; none computes anything.
+// Everything a comparison has measured, and its forms: terminal text, one self-contained HTML page, JSON
+// (report_json.h), comma-separated values (report_csv.h). The forms say the same; none measures anything.
 #pragma once
 
 #include <string>
@@ -8,12 +8,21 @@
 #include "data/item_file.h"
 #include "eval/attention_cost.h"
 #include "eval/comparison.h"
+#include "eval/learning_curve.h"
 #include "eval/machine.h"
 #include "eval/metrics.h"
+#include "eval/need_match.h"
+#include "eval/plot.h"
 #include "eval/table.h"
 #include "eval/timing.h"
 
 namespace giantrabbit::eval {
+
+// Time of one written token at one length of the chain, seconds; of a ladder of forced lengths.
+struct LengthTime {
+  double length = 0;
+  Spread per_token;
+};
 
 struct RunReport {
   std::string name;   // the run directory's last part
@@ -21,12 +30,24 @@ struct RunReport {
   std::string directory;
   std::string attention;
   std::string format;
+  int64_t seed = 0;
   int64_t parameters = 0;
   Metrics all;
+  std::vector<Share> step_validity;          // [k]: the k-th written steps
   std::vector<std::vector<Metrics>> groups;  // [grouping][group], as Report::groupings
   Lengths solved_by_all;                     // on the items that every run solved
   RunTiming timing;
   AttentionCost cost;
+  NeedSummary needs;
+  LearningCurve learning;
+  std::vector<LengthTime> ladder;  // empty unless it was measured
+};
+
+// Runs that differ in their seed only, taken together.
+struct VariantReport {
+  std::string label;
+  std::vector<size_t> runs;  // indices into Report::runs
+  PairedDifference exact;    // mean share of right answers; interval over seeds, then items
 };
 
 struct Report {
@@ -35,18 +56,26 @@ struct Report {
   std::string items;    // a clause: "500 problems of task row-reduction, test split"
   std::vector<Grouping> groupings;
   std::vector<RunReport> runs;
-  std::vector<Comparison> comparisons;
+  std::vector<VariantReport> variants;
+  std::vector<Comparison> comparisons;    // of every two variants that share a seed
+  std::vector<std::string> not_compared;  // sentences about those that do not
+  std::vector<HeatMap> pictures;          // attention on one solved problem, one a run
+  std::vector<Plot::Mark> crossovers;     // lengths at which sparse becomes cheaper, predicted and measured
   std::vector<data::ItemFile::Refused> refused;
 };
 
 // "97.6 [96.5, 98.4]", in percent; "-" for a share of nothing.
 std::string percent_with_interval(const Share& share);
+std::string percent_with_interval(const PairedDifference& share);
 
 std::vector<Table> tables(const Report& report);
+Table need_table(const RunReport& run);
+std::vector<Plot> plots(const Report& report);
 // What the figures allow to conclude, one sentence each.
 std::vector<std::string> sentences(const Report& report);
 
 std::string report_text(const Report& report);
+// Plots are drawn where gnuplot is there; elsewhere the page has tables only and says so.
 std::string report_html(const Report& report);
 
 }  // namespace giantrabbit::eval

@@ -73,6 +73,79 @@ Json errors_json(const Metrics& metrics) {
   return errors;
 }
 
+Json json(const PairedCounts& pairs) {
+  return {{"both", pairs.both},
+          {"only_first", pairs.only_first},
+          {"only_second", pairs.only_second},
+          {"neither", pairs.neither}};
+}
+
+Json json(const AccuracyDifference& accuracy) {
+  Json seeds = Json::array();
+  for (const SeedResult& seed : accuracy.seeds) {
+    seeds.push_back({{"seed", seed.seed},
+                     {"pairs", json(seed.pairs)},
+                     {"difference", seed.difference()},
+                     {"mcnemar", mcnemar(seed.pairs)}});
+  }
+  return {{"items", accuracy.items},
+          {"difference", accuracy.difference},
+          {"interval", json(accuracy.interval)},
+          {"probability", accuracy.probability},
+          {"adjusted_probability", accuracy.adjusted},
+          {"seeds", std::move(seeds)}};
+}
+
+Json comparison_json(const Comparison& comparison) {
+  const AccuracyDifference& accuracy = comparison.accuracy;
+  Json result = {{"first", comparison.first}, {"second", comparison.second}};
+  result.update(json(accuracy));
+  if (accuracy.seeds.size() == 1) {
+    result["pairs"] = json(accuracy.seeds.front().pairs);
+    result["mcnemar"] = accuracy.probability;
+  }
+  result["non_inferiority"] = {{"margin", non_inferiority_margin},
+                               {"lower_bound", accuracy.keeps.lower_bound},
+                               {"probability", accuracy.keeps.probability},
+                               {"shown", accuracy.keeps.shown}};
+  result["words_on_solved_by_both"] = {{"first", comparison.first_lengths.words},
+                                       {"second", comparison.second_lengths.words},
+                                       {"difference", comparison.words.mean},
+                                       {"interval", json(comparison.words.interval)}};
+  Json strata = Json::object();
+  for (const Comparison::Strata& division : comparison.strata) {
+    for (const Comparison::Stratum& stratum : division.groups) {
+      strata[division.title][stratum.group] = json(stratum.accuracy);
+    }
+  }
+  result["groups"] = std::move(strata);
+  result["conclusions"] = conclusions(comparison);
+  return result;
+}
+
+Json json(const Recovered& part) {
+  return {{"found", part.found},
+          {"interval", json(part.interval)},
+          {"chance", part.chance},
+          {"excess", part.excess},
+          {"excess_interval", json(part.excess_interval)}};
+}
+
+Json json(const NeedSummary& needs) {
+  Json rows = Json::array();
+  for (const NeedRow& row : needs.rows) {
+    rows.push_back({{"attention", row.layer},
+                    {"head", row.head},
+                    {"keys", row.keys},
+                    {"visible", row.visible},
+                    {"values", json(row.values)},
+                    {"header", json(row.header)},
+                    {"support", json(row.support)},
+                    {"weight", json(row.weight)}});
+  }
+  return {{"items", needs.items}, {"words", needs.words}, {"mass", needs.mass}, {"rows", std::move(rows)}};
+}
+
 Json run_json(const RunReport& run, const std::vector<Grouping>& groupings) {
   Json groups = Json::object();
   for (size_t index = 0; index < groupings.size(); ++index) {
@@ -100,32 +173,33 @@ Json run_json(const RunReport& run, const std::vector<Grouping>& groupings) {
           {"directory", run.directory},
           {"attention", run.attention},
           {"format", run.format},
-          {"parameters", run.parameters}};
+          {"seed", run.seed},
+          {"parameters", run.parameters},
+          {"needs", json(run.needs)}};
 }
 
-Json comparison_json(const Comparison& comparison) {
-  const PairedCounts& pairs = comparison.pairs;
-  return {{"first", comparison.first},
-          {"second", comparison.second},
-          {"pairs",
-           {{"both", pairs.both},
-            {"only_first", pairs.only_first},
-            {"only_second", pairs.only_second},
-            {"neither", pairs.neither}}},
-          {"difference", comparison.difference},
-          {"interval", json(comparison.interval)},
-          {"mcnemar", comparison.mcnemar},
-          {"non_inferiority",
-           {{"margin", non_inferiority_margin},
-            {"lower_bound", comparison.keeps.lower_bound},
-            {"probability", comparison.keeps.probability},
-            {"shown", comparison.keeps.shown}}},
-          {"words_on_solved_by_both",
-           {{"first", comparison.first_lengths.words},
-            {"second", comparison.second_lengths.words},
-            {"difference", comparison.words.mean},
-            {"interval", json(comparison.words.interval)}}},
-          {"conclusions", conclusions(comparison)}};
+// A bound that is not there is null.
+Json json(const Plot& plot) {
+  Json series = Json::array();
+  for (const PlotSeries& one : plot.series) {
+    Json points = Json::array();
+    for (const PlotPoint& point : one.points) points.push_back({point.x, point.y, point.low, point.high});
+    series.push_back({{"label", one.label}, {"points", std::move(points)}});
+  }
+  return {{"name", plot.name},       {"title", plot.title},           {"x_label", plot.x_label},
+          {"y_label", plot.y_label}, {"categories", plot.categories}, {"series", std::move(series)}};
+}
+
+Json json(const HeatMap& map) {
+  Json cells = Json::array();
+  for (const HeatMap::Cell& cell : map.cells) {
+    cells.push_back({cell.row, cell.column, cell.weight, cell.needed});
+  }
+  return {{"name", map.name},
+          {"title", map.title},
+          {"columns", map.columns},
+          {"rows", map.rows},
+          {"cells", std::move(cells)}};
 }
 
 }  // namespace
@@ -138,10 +212,25 @@ nlohmann::ordered_json report_json(const Report& report) {
       {"cpu", report.machine.cpu}, {"threads", report.machine.threads}, {"library", report.machine.library}};
   root["runs"] = Json::array();
   for (const RunReport& run : report.runs) root["runs"].push_back(run_json(run, report.groupings));
+  root["variants"] = Json::array();
+  for (const VariantReport& variant : report.variants) {
+    Json names = Json::array();
+    for (const size_t run : variant.runs) names.push_back(report.runs[run].name);
+    root["variants"].push_back(
+        {{"name", variant.label},
+         {"runs", std::move(names)},
+         {"exact", {{"mean", variant.exact.mean}, {"interval", json(variant.exact.interval)}}}});
+  }
   root["comparisons"] = Json::array();
   for (const Comparison& comparison : report.comparisons) {
     root["comparisons"].push_back(comparison_json(comparison));
   }
+  // What the page's plots and pictures show: points are [x, y, low, high], cells [row, column, weight,
+  // needed].
+  root["plots"] = Json::array();
+  for (const Plot& plot : plots(report)) root["plots"].push_back(json(plot));
+  root["pictures"] = Json::array();
+  for (const HeatMap& map : report.pictures) root["pictures"].push_back(json(map));
   root["refused"] = Json::array();
   for (const data::ItemFile::Refused& item : report.refused) {
     root["refused"].push_back({{"id", item.id}, {"reason", item.reason}});

@@ -57,6 +57,18 @@ void change(model::OptionSet& options, const std::string& changes) {
   }
 }
 
+// Model and task with their defaults filled in; of training's own table, which this room does not know, what
+// the file says.
+std::string configuration_but_seed(const Run& run) {
+  model::ModelConfig config = run.config;
+  TaskConfig task = run.task;
+  task.seed = 0;
+  model::OptionSet options;
+  config.bind(options);
+  task.bind(options);
+  return write_config(options) + remaining_config(run.directory / "config.toml", {"model", "data"});
+}
+
 // "R12" -> 12; 0 for words that are no row label.
 int64_t row_label(std::string_view word) {
   if (!word.starts_with('R')) return 0;
@@ -133,6 +145,7 @@ Run load_run(const std::filesystem::path& named) {
   } catch (const model::OptionError& error) {
     throw std::runtime_error(fmt::format("{}: {}", (directory / "config.toml").string(), error.what()));
   }
+  run.configuration = configuration_but_seed(run);
   run.vocabulary = data::ExampleSource::task_vocabulary(run.task.task);
   run.vocabulary.verify(directory / "vocabulary.json");
   run.network = load_network(directory / "model.safetensors", run.config, token_traits(run.vocabulary));

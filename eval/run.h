@@ -28,6 +28,7 @@ struct Run {
   std::string name;  // the directory's last part, and what was changed
   model::ModelConfig config;
   TaskConfig task;
+  std::string configuration;            // everything it was trained with but the seed, in one spelling
   data::Vocabulary vocabulary;          // the task's
   model::GiantRabbit network{nullptr};  // in eval mode
   data::ChainFormat format() const { return data::parse_chain_format(task.format); }

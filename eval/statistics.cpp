@@ -10,8 +10,6 @@
 
 #include <fmt/format.h>
 
-#include "data/counter_rng.h"
-
 namespace giantrabbit::eval {
 namespace {
 
@@ -118,34 +116,6 @@ NonInferiority non_inferiority(const PairedCounts& pairs, double margin) {
   result.probability = upper_normal_tail(tango_score(pairs, -margin));
   result.shown = result.probability < 0.05;
   return result;
-}
-
-PairedDifference paired_bootstrap(std::span<const double> first, std::span<const double> second,
-                                  uint64_t seed, int replicates) {
-  if (first.size() != second.size() || replicates < 1) {
-    throw std::invalid_argument(fmt::format(
-        "paired_bootstrap: two lists of the same length and at least one replicate are needed, got {} and "
-        "{} values and {} replicates",
-        first.size(), second.size(), replicates));
-  }
-  if (first.empty()) return {};
-  const auto items = static_cast<int64_t>(first.size());
-  std::vector<double> differences(first.size());
-  double sum = 0;
-  for (size_t item = 0; item < first.size(); ++item) {
-    differences[item] = second[item] - first[item];
-    sum += differences[item];
-  }
-  std::vector<double> means(static_cast<size_t>(replicates));
-  for (int replicate = 0; replicate < replicates; ++replicate) {
-    data::CounterRng rng({seed, static_cast<uint64_t>(replicate)});
-    double resampled = 0;
-    for (int64_t draw = 0; draw < items; ++draw) {
-      resampled += differences[static_cast<size_t>(rng.uniform(0, items - 1))];
-    }
-    means[static_cast<size_t>(replicate)] = resampled / static_cast<double>(items);
-  }
-  return {sum / static_cast<double>(items), {quantile(means, 0.025), quantile(means, 0.975)}};
 }
 
 double quantile(std::span<const double> values, double probability) {

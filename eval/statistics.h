@@ -1,5 +1,5 @@
-// Intervals and tests for shares and paired comparisons. Counts and numbers in, probabilities and bounds out;
-// pure functions, the same result on every machine (resampling draws from a counter-based generator).
+// Intervals and tests for shares and paired comparisons. Counts in, probabilities and bounds out; pure
+// functions. Resampling is in eval/resampling.h.
 #pragma once
 
 #include <cstdint>
@@ -65,14 +65,6 @@ struct NonInferiority {
   bool shown = false;       // probability < 5%
 };
 NonInferiority non_inferiority(const PairedCounts& pairs, double margin = non_inferiority_margin);
-
-// Mean of second - first over the same items, with a percentile interval from resampled items.
-struct PairedDifference {
-  double mean = 0;
-  Interval interval{0, 0};
-};
-PairedDifference paired_bootstrap(std::span<const double> first, std::span<const double> second,
-                                  uint64_t seed = 1, int replicates = 4000);
 
 // Linear interpolation between order statistics; the values are copied and sorted. 0 for no values.
 double quantile(std::span<const double> values, double probability);

@@ -58,10 +58,10 @@ std::string to_text(const Table& table) {
 
 std::string to_html(const Table& table) {
   check(table);
-  std::string html = fmt::format("<h2>{}</h2>\n<table>\n", escape_html(table.title));
+  std::string html = fmt::format("<h3>{}</h3>\n<div class=\"scroll\"><table>\n", escape_html(table.title));
   html += html_row(table.header, "th");
   for (const std::vector<std::string>& row : table.rows) html += html_row(row, "td");
-  html += "</table>\n";
+  html += "</table></div>\n";
   if (!table.note.empty()) html += fmt::format("<p>{}</p>\n", escape_html(table.note));
   return html;
 }

@@ -7,19 +7,21 @@ cd "$(dirname "$0")/.."
 
 packages=(g++ cmake ninja-build python3-venv libfmt-dev libcxxopts-dev libtomlplusplus-dev nlohmann-json3-dev
   libgtest-dev libbenchmark-dev clang-format)
+optional_packages=(gnuplot-nox)  # plots in reports
 torch_packages=(torch==2.14.1 nvidia-cuda-runtime==13.0.96 nvidia-cuda-cupti==13.0.85)
 
 as_root() { if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi; }
 
+# Installs those of its arguments that are missing.
 install_debian_packages() {
   local missing=()
-  for package in "${packages[@]}"; do
+  for package in "$@"; do
     dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
   done
   [ ${#missing[@]} -eq 0 ] && return
   echo "build.sh: installing ${missing[*]}"
-  as_root apt-get update -qq
-  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+  as_root apt-get update -qq &&
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 }
 
 # The wheel without its CUDA dependencies: a CPU build needs only the two small libraries that libtorch_cpu loads. The
@@ -34,7 +36,9 @@ install_libtorch() {
   echo "${torch_packages[*]}" >$stamp
 }
 
-install_debian_packages
+install_debian_packages "${packages[@]}"
+install_debian_packages "${optional_packages[@]}" ||
+  echo "build.sh: ${optional_packages[*]} could not be installed; reports will have tables only" >&2
 [ -n "${GR_LIBTORCH:-}" ] || install_libtorch
 build=${BUILD_DIR:-build}
 cmake -S . -B "$build" -G Ninja ${GR_LIBTORCH:+-DGR_LIBTORCH="$GR_LIBTORCH"} "$@" >"$build.configure.log" 2>&1 ||

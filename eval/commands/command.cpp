@@ -40,6 +40,8 @@ std::span<const Command> commands() {
               run_compare},
       Command{"evict", "let runs forget parts of their cache behind every written step", run_evict},
       Command{"exam", "let runs answer the nine exam questions, every step checked", run_exam},
+      Command{"inspect", "show what the heads of a run attended to, held against what each step needed",
+              run_inspect},
       Command{"solve", "let a run solve one problem typed on the command line", run_solve},
       Command{"timing", "measure time and work per token against the length of the chain", run_timing},
   };
@@ -85,6 +87,15 @@ int64_t whole_number(const std::string& name, const std::string& text, int64_t l
   int64_t value = 0;
   if (!read(text, value) || value < least) {
     throw UsageError(fmt::format("--{} must be a whole number of at least {}, got '{}'", name, least, text));
+  }
+  return value;
+}
+
+double share_of_one(const Parsed& parsed, const std::string& name) {
+  const auto text = parsed.options[name].as<std::string>();
+  double value = 0;
+  if (!read(text, value) || !(value > 0) || value > 1) {
+    throw UsageError(fmt::format("--{} must be a number above 0 and at most 1, got '{}'", name, text));
   }
   return value;
 }

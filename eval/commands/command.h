@@ -31,6 +31,7 @@ std::span<const Command> commands();
 void run_compare(std::span<const std::string> arguments);
 void run_evict(std::span<const std::string> arguments);
 void run_exam(std::span<const std::string> arguments);
+void run_inspect(std::span<const std::string> arguments);
 void run_solve(std::span<const std::string> arguments);
 void run_timing(std::span<const std::string> arguments);
 
@@ -46,6 +47,8 @@ Parsed parse(cxxopts::Options& options, std::span<const std::string> arguments);
 int64_t whole_number(const Parsed& parsed, const std::string& name, int64_t least);
 // The same for a text that --name holds.
 int64_t whole_number(const std::string& name, const std::string& text, int64_t least);
+// --name as a number; throws UsageError unless it is above 0 and at most 1.
+double share_of_one(const Parsed& parsed, const std::string& name);
 // --name as numbers between commas; throws UsageError unless each is above 0 and at most 1.
 std::vector<double> shares(const Parsed& parsed, const std::string& name);
 // Throws UsageError when the file that --name asks for cannot be written: before the work, not after it.

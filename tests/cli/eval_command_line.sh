@@ -30,9 +30,11 @@ expect() {
 expect 0 "Commands:" --help
 expect 0 "--problem" solve --help
 expect 0 "default: 500" compare --help
+expect 0 "--csv" compare --help
+expect 0 "--item" inspect --help
 expect 0 "--threads" exam --help
 expect 2 "a command is needed"
-expect 2 "unknown command 'compar'; known are compare, exam, solve" compar
+expect 2 "unknown command 'compar'; known are compare, evict, exam, inspect, solve, timing" compar
 expect 2 "--count" compare runs/a --cuont 5
 expect 2 "--threads" exam runs/a --thread=2
 expect 2 "name at least one run directory" compare
@@ -40,6 +42,15 @@ expect 2 "--threads must be a whole number of at least 1, got '0'" compare runs/
 expect 2 "count" compare runs/a --count
 expect 2 "--weights must be float32, bfloat16 or int8, got 'int4'" exam runs/a --weights int4
 expect 2 "the folder $folder/none does not exist" compare runs/a --json "$folder/none/out.json"
+expect 2 "the folder $folder/none does not exist" compare runs/a --csv "$folder/none/csv"
+expect 2 "--mass must be a number above 0 and at most 1, got '0'" compare runs/a --mass 0
+expect 2 "--mass must be a number above 0 and at most 1, got '99%'" inspect runs/a --mass 99%
+expect 2 "--problem or --item, not both" inspect runs/a --item 3 --problem "RREF 1 2 3 ; 3 4 5"
+expect 2 "inspect takes one run directory for one problem, got 2" inspect runs/a runs/b --item 3
+expect 2 "--item must be a whole number of at least 1, got '0'" inspect runs/a --item 0
+expect 2 "WHAT" inspect runs/a --problem "WHAT 1 2"
+expect 2 "name at least one run directory" inspect
+expect 1 "$folder/none: no such run directory" inspect "$folder/none" --item 1
 expect 2 "needs --problem" solve runs/a
 expect 2 "takes one run directory, got 2" solve runs/a runs/b --problem "RREF 1 2 ; 3 4"
 expect 2 "WHAT" solve runs/a --problem "WHAT 1 2"

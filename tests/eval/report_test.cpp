@@ -1,9 +1,14 @@
 // The three forms of a report: alignment, escaping, JSON structure.
 #include "eval/report.h"
 
+#include <filesystem>
+
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "data/atomic_file.h"
+#include "eval/gnuplot.h"
+#include "eval/report_csv.h"
 #include "eval/report_json.h"
 
 namespace giantrabbit::eval {
@@ -41,6 +46,8 @@ RunReport run_report(const std::string& name, const Evaluation& judged,
   run.format = "prod";
   run.parameters = 1234;
   run.all = measure(view(judged));
+  run.step_validity = validity_by_step(view(judged));
+  run.learning.loss = {{1000, 4.5}, {2000, 0.5}};
   for (const Grouping& grouping : groupings) {
     std::vector<Metrics>& groups = run.groups.emplace_back();
     for (const auto& members : grouping.membership) groups.push_back(measure(select(judged, members)));
@@ -61,7 +68,8 @@ Report two_runs() {
   report.groupings = {by_family(dense.items), by_size(dense.items)};
   report.runs = {run_report("dense", dense, report.groupings),
                  run_report("spa<rse", sparse, report.groupings)};
-  report.comparisons = {compare_runs("dense", dense, "spa<rse", sparse)};
+  report.variants = {{"dense", {0}, {0.9, {0.7, 1}}}, {"spa<rse", {1}, {0.7, {0.4, 0.9}}}};
+  report.comparisons = {compare_variants("dense", "spa<rse", {{&dense, &sparse, 1}}, report.groupings)};
   report.refused = {{"item 11", "no family"}};
   return report;
 }
@@ -101,6 +109,68 @@ TEST(ReportTest, HtmlIsOnePageAndEscapesNames) {
   EXPECT_FALSE(shows(html, "http"));  // nothing from outside
 }
 
+// Everything that is wider than a phone stands in a box that scrolls, and nothing has to be fetched or run.
+TEST(ReportTest, HtmlIsReadableOnSmallScreensAndWithoutScripts) {
+  const std::string html = report_html(two_runs());
+  EXPECT_TRUE(shows(html, "name=\"viewport\""));
+  EXPECT_FALSE(shows(html, "<script"));
+  EXPECT_FALSE(shows(html, "<img"));
+  const std::string table = "<table>";
+  for (size_t at = html.find(table); at != std::string::npos; at = html.find(table, at + 1)) {
+    EXPECT_EQ(html.substr(at - 20, 20), "<div class=\"scroll\">");
+  }
+  EXPECT_EQ(shows(html, "gnuplot was not found"), !has_gnuplot());
+  EXPECT_EQ(shows(html, "<svg"), has_gnuplot());
+}
+
+TEST(ReportTest, PlotsShowWhatWasMeasured) {
+  const std::vector<Plot> all = plots(two_runs());
+  const auto find = [&](const std::string& name) {
+    const auto found = std::ranges::find(all, name, &Plot::name);
+    EXPECT_NE(found, all.end()) << name;
+    return *found;
+  };
+  EXPECT_DOUBLE_EQ(find("accuracy").series[0].points[1].y, 70);
+  EXPECT_EQ(find("step-validity").series[1].points.size(), 2U);
+  EXPECT_DOUBLE_EQ(find("step-validity").series[1].points[1].y, 70);
+  EXPECT_EQ(find("learning-loss").series[0].points.size(), 2U);
+  EXPECT_DOUBLE_EQ(find("time-items").series[0].points[0].x, 10);
+  EXPECT_EQ(find("density").series[0].points.size(), 2U);
+  EXPECT_TRUE(std::ranges::none_of(all, [](const Plot& plot) { return plot.name == "time-length"; }));
+}
+
+TEST(ReportTest, TheTimingLadderIsPlottedWhereItIs) {
+  Report report = two_runs();
+  report.runs[0].ladder = {{64, {0.001, 0.001, 0.002, 0.003}}, {1024, {0.001, 0.002, 0.004, 0.005}}};
+  report.crossovers = {{900, "predicted"}, {1100, "measured"}};
+  const std::vector<Plot> all = plots(report);
+  const auto ladder = std::ranges::find(all, "time-length", &Plot::name);
+  ASSERT_NE(ladder, all.end());
+  EXPECT_DOUBLE_EQ(ladder->series[0].points[1].y, 4);
+  EXPECT_TRUE(shows(gnuplot_script(*ladder), "set label \"measured\" at 1100,")) << gnuplot_script(*ladder);
+}
+
+TEST(ReportTest, SeveralSeedsHaveATableOfTheirOwn) {
+  Report report = two_runs();
+  EXPECT_FALSE(shows(report_text(report), "Variants over their seeds"));
+  report.runs[1].seed = 2;
+  report.variants = {{"both", {0, 1}, {0.8, {0.6, 0.95}}}};
+  EXPECT_TRUE(shows(report_text(report), "0: 90.0, 2: 70.0")) << report_text(report);
+}
+
+TEST(ReportCsvTest, OneFileForEveryPlotAndTable) {
+  const std::filesystem::path folder = std::filesystem::path(testing::TempDir()) / "csv";
+  std::filesystem::remove_all(folder);
+  write_csv(two_runs(), folder);
+  const std::string accuracy = data::read_file(folder / "plot-accuracy.csv");
+  EXPECT_TRUE(shows(accuracy, "right answer,spa<rse,70,")) << accuracy;
+  const std::string table = data::read_file(folder / "table-accuracy.csv");
+  EXPECT_TRUE(shows(table, "\"90.0 [59.6, 98.2]\"")) << table;
+  EXPECT_TRUE(std::filesystem::exists(folder / "table-attention-of-spa-rse.csv"));
+  // Cells may be empty: the first of a grouping's header is.
+  EXPECT_TRUE(data::read_file(folder / "table-by-size-of-the-matrix.csv").starts_with(",problems,"));
+}
+
 TEST(ReportTest, WithoutTimesAndTraces) {
   Report report = two_runs();
   for (RunReport& run : report.runs) {
@@ -137,12 +207,19 @@ TEST(ReportJsonTest, HasTheStructureOfTheDesign) {
   EXPECT_EQ(run["errors"]["arithmetic"], 1);
   EXPECT_EQ(run["groups"]["By family"]["RREF"]["exact"]["total"], 10);
   const nlohmann::json& comparison = json.at("comparisons").at(0);
+  EXPECT_EQ(comparison["seeds"][0]["pairs"]["only_first"], 2);
   EXPECT_EQ(comparison["pairs"]["only_first"], 2);
   EXPECT_DOUBLE_EQ(comparison["mcnemar"], 0.5);
+  EXPECT_DOUBLE_EQ(comparison["probability"], 0.5);
+  EXPECT_EQ(comparison["seeds"].size(), 1U);
+  EXPECT_EQ(comparison["groups"]["By size of the matrix"]["2x3"]["items"], 5);
   EXPECT_EQ(comparison["non_inferiority"]["shown"], false);
-  EXPECT_EQ(comparison["conclusions"].size(), 3U);
+  EXPECT_EQ(comparison["conclusions"].size(), 4U);
   EXPECT_EQ(json["refused"][0]["id"], "item 11");
   EXPECT_EQ(json["machine"]["threads"], 1);
+  EXPECT_EQ(json["variants"][1]["name"], "spa<rse");
+  EXPECT_EQ(json["plots"][0]["name"], "accuracy");
+  EXPECT_EQ(json["plots"][0]["series"][0]["points"][0].size(), 4U);
 }
 
 }  // namespace

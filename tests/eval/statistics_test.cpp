@@ -134,33 +134,6 @@ TEST(NonInferiorityTest, ShownExactlyWhenTheBoundClearsTheMargin) {
   }
 }
 
-TEST(PairedBootstrapTest, ConstantDifferenceHasNoWidth) {
-  const std::array<double, 4> first{1, 5, 2, 9};
-  const std::array<double, 4> second{1.5, 5.5, 2.5, 9.5};
-  const PairedDifference difference = paired_bootstrap(first, second);
-  EXPECT_DOUBLE_EQ(difference.mean, 0.5);
-  EXPECT_DOUBLE_EQ(difference.interval.low, 0.5);
-  EXPECT_DOUBLE_EQ(difference.interval.high, 0.5);
-}
-
-TEST(PairedBootstrapTest, WidthMatchesTheStandardErrorAndIsDeterministic) {
-  std::vector<double> first(400, 0.0);
-  std::vector<double> second(400);
-  for (size_t index = 0; index < second.size(); ++index) second[index] = index % 2 == 0 ? 1.0 : -1.0;
-  const PairedDifference difference = paired_bootstrap(first, second);
-  // Standard error 1/20; a percentile of 4000 replicates strays by about 0.03 standard errors, here 0.0017.
-  EXPECT_NEAR(difference.interval.low, -1.96 / 20, 0.006);
-  EXPECT_NEAR(difference.interval.high, 1.96 / 20, 0.006);
-  EXPECT_EQ(paired_bootstrap(first, second).interval.low, difference.interval.low);
-  EXPECT_NE(paired_bootstrap(first, second, 2).interval.low, difference.interval.low);
-}
-
-TEST(PairedBootstrapTest, EmptyAndMismatchedInput) {
-  EXPECT_EQ(paired_bootstrap({}, {}).mean, 0);
-  const std::array<double, 2> two{1, 2};
-  EXPECT_THROW(paired_bootstrap(two, {}), std::invalid_argument);
-}
-
 TEST(QuantileTest, InterpolatesBetweenOrderStatistics) {
   const std::array<double, 4> values{4, 1, 3, 2};
   EXPECT_DOUBLE_EQ(quantile(values, 0), 1);

@@ -1,0 +1,30 @@
+// Runs and problems in, a whole Report out: every run judged on the same problems, timed in turns, its
+// attention measured on forced reference outputs.
+#pragma once
+
+#include <vector>
+
+#include "eval/problem_set.h"
+#include "eval/report.h"
+#include "eval/run.h"
+
+namespace giantrabbit::eval {
+
+struct ReportPlan {
+  int64_t batch = 128;  // problems decoded together when judging
+  int64_t timed = 24;   // problems whose time is taken, one at a time
+  int64_t traced = 32;  // problems whose attention is measured
+  double mass = default_support_mass;
+  model::WeightType weights = model::WeightType::float32;  // of the decoder when judging and timing
+};
+
+// Progress goes to standard error.
+Report build_report(std::vector<Run>& runs, const ProblemSet& set, const ReportPlan& plan);
+
+// `count` problems spread evenly over the list, so that every family and size is among them.
+std::vector<data::Problem> sample(const std::vector<data::Problem>& problems, int64_t count);
+
+// The reference outputs of the problems that have one in this format.
+std::vector<ForcedItem> reference_items(const std::vector<data::Problem>& problems, data::ChainFormat format);
+
+}  // namespace giantrabbit::eval

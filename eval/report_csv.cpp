@@ -1,0 +1,49 @@
+// See report_csv.h. Two tables of one title cannot occur: titles name their run.
+#include "eval/report_csv.h"
+
+#include <cctype>
+
+#include "data/atomic_file.h"
+
+namespace giantrabbit::eval {
+namespace {
+
+std::string csv_line(const std::vector<std::string>& cells) {
+  std::string text;
+  for (size_t cell = 0; cell < cells.size(); ++cell) text += (cell == 0 ? "" : ",") + csv_field(cells[cell]);
+  return text + "\n";
+}
+
+std::string to_csv_table(const Table& table) {
+  std::string text = csv_line(table.header);
+  for (const std::vector<std::string>& row : table.rows) text += csv_line(row);
+  return text;
+}
+
+}  // namespace
+
+std::string file_stem(const std::string& title) {
+  std::string stem;
+  for (const char letter : title.substr(0, title.find(','))) {
+    const auto byte = static_cast<unsigned char>(letter);
+    if (std::isalnum(byte) != 0) {
+      stem += static_cast<char>(std::tolower(byte));
+    } else if (!stem.empty() && stem.back() != '-') {
+      stem += '-';
+    }
+  }
+  while (stem.ends_with('-')) stem.pop_back();
+  return stem;
+}
+
+void write_csv(const Report& report, const std::filesystem::path& folder) {
+  std::filesystem::create_directories(folder);
+  const auto write = [&](const std::string& kind, const std::string& name, const std::string& text) {
+    data::write_file_atomically(folder / (kind + "-" + name + ".csv"), text);
+  };
+  for (const Plot& plot : plots(report)) write("plot", plot.name, to_csv(plot));
+  for (const HeatMap& map : report.pictures) write("picture", map.name, to_csv(map));
+  for (const Table& table : tables(report)) write("table", file_stem(table.title), to_csv_table(table));
+}
+
+}  // namespace giantrabbit::eval
