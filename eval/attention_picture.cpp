@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "eval/attention_places.h"
+#include "eval/need_match.h"
 
 namespace giantrabbit::eval {
 namespace {
@@ -40,25 +41,44 @@ class Painter {
   std::map<std::pair<int64_t, int64_t>, HeatMap::Cell> cells_;
 };
 
+// "decoder.1.": of the layer with the most weight on needed words, self- and cross-attention together; the
+// first one when nothing is needed.
+std::string most_useful_layer(const std::vector<MatchRow>& rows) {
+  std::map<std::string, double> weights;
+  for (const MatchRow& row : rows) {
+    const size_t end = row.layer.find_last_of('.');
+    if (row.head == "any" && end != std::string::npos) {
+      weights[row.layer.substr(0, end + 1)] += row.match.weight.found;
+    }
+  }
+  const auto most = std::ranges::max_element(weights, {}, &std::pair<const std::string, double>::second);
+  return most == weights.end() ? "decoder.0." : most->first;
+}
+
 }  // namespace
 
 HeatMap attention_picture(const std::string& run, const model::ModelConfig& config, const model::Trace& trace,
                           const data::Words& prompt, const data::Words& output, data::ChainFormat format) {
+  const std::vector<WordNeed> needs = find_needs(prompt, output, format);
+  const std::string layer = most_useful_layer(
+      match_needs(config, trace, std::ssize(prompt), needs, default_support_mass, 0, needs.size()));
   HeatMap map;
   map.name = "attention-" + run;
-  map.title = fmt::format("What {} attended to while it wrote one solved problem", run);
+  map.title = fmt::format("What {} attended to while it wrote one solved problem ({})", run,
+                          layer.substr(0, layer.size() - 1));
   map.x_label = "words of the prompt, then written words";
   map.y_label = "written word";
   map.columns = prompt;
-  map.columns.insert(map.columns.end(), output.begin(), output.end());
+  map.columns.insert(map.columns.end(), output.begin(), output.end() - 1);
   map.rows = output;
   map.note =
-      "Colour: the largest weight of any decoder head; squares: the words that the written one is computed "
-      "from.";
+      "Colour: the largest weight of any head of the layer with the most weight on needed words; squares: "
+      "the "
+      "words that the written one is computed from.";
   Painter painter(std::ssize(prompt));
   const PlaceMap places(config, trace, std::ssize(prompt), std::ssize(output));
   for (const model::AttentionRecord& record : trace.attentions) {
-    if (!record.name.starts_with("decoder.")) continue;
+    if (!record.name.starts_with(layer)) continue;
     const SupportView view(record);
     const AttentionPlaces where = places.of(record);
     for (int64_t query = 0; query < view.queries(); ++query) {
@@ -72,7 +92,6 @@ HeatMap attention_picture(const std::string& run, const model::ModelConfig& conf
       }
     }
   }
-  const std::vector<WordNeed> needs = find_needs(prompt, output, format);
   for (size_t word = 0; word < needs.size(); ++word) {
     for (const Place& place : needs[word].values) painter.mark(static_cast<int64_t>(word), place);
   }

@@ -101,7 +101,7 @@ void add_comparisons(Report& report, const std::vector<Run>& runs,
 
 // A problem for the picture: solved by every run, with a need that is known, and short enough to be read.
 std::optional<size_t> picture_item(const std::vector<Run>& runs, const std::vector<Evaluation>& evaluations) {
-  constexpr size_t fewest_steps = 2;
+  constexpr size_t fewest_steps = 3;
   std::optional<size_t> best;
   const std::vector<Judged>& items = evaluations.front().items;
   for (const size_t index : solved_by_all(evaluations)) {

@@ -13,7 +13,8 @@ namespace {
 
 constexpr std::array<const char*, 7> colours = {"#0072b2", "#d55e00", "#009e73", "#cc79a7",
                                                 "#e69f00", "#56b4e9", "#000000"};
-constexpr std::array<int, 7> shapes = {7, 5, 9, 11, 13, 6, 4};
+// gnuplot's point types; an open shape has the number before its filled one.
+constexpr std::array<int, 7> shapes = {7, 5, 9, 11, 13, 15, 7};
 
 std::string quoted(const std::string& text) {
   std::string result = "\"";
@@ -46,8 +47,8 @@ std::string axes(const Plot& plot) {
   std::string script =
       fmt::format("set xlabel {}\nset ylabel {}\n", quoted(plot.x_label), quoted(plot.y_label));
   script += "set grid ytics lc rgb '#dddddd' lw 1\nset border 3 lc rgb '#444444'\nset tics nomirror\n";
-  // The key stands below the axes, so that it covers no point.
-  script += "set key bottom center outside horizontal Left reverse\n";
+  // The key stands above the axes, so that it covers neither points nor slanted labels.
+  script += "set key top center outside horizontal Left reverse\n";
   if (plot.log_x) script += "set logscale x\n";
   if (plot.log_y) script += "set logscale y\nset format y '%g'\n";
   if (plot.y_range) script += fmt::format("set yrange [{}:{}]\n", plot.y_range->low, plot.y_range->high);
@@ -59,7 +60,9 @@ std::string axes(const Plot& plot) {
         number(mark.x), quoted(mark.label));
   }
   if (plot.categories.empty()) return script;
-  script += "set xtics " + tics(plot.categories) + (plot.categories.size() > 5 ? " rotate by -35\n" : "\n");
+  size_t letters = 0;
+  for (const std::string& category : plot.categories) letters += category.size() + 2;
+  script += "set xtics " + tics(plot.categories) + (letters > 70 ? " rotate by -35\n" : "\n");
   return script + fmt::format("set xrange [-0.5:{}]\n", static_cast<double>(plot.categories.size()) - 0.5);
 }
 
@@ -113,19 +116,23 @@ std::string to_csv(const HeatMap& map) {
 std::string gnuplot_script(const Plot& plot) {
   std::string data;
   std::string draw;
+  size_t colour = 0;
   for (size_t index = 0; index < plot.series.size(); ++index) {
     const PlotSeries& series = plot.series[index];
+    if (index > 0 && !series.control) ++colour;
     data += fmt::format("$series{} << END\n", index);
     for (const PlotPoint& point : series.points) {
       data += fmt::format("{} {} {} {}\n", number(point.x + offset(plot, index)), number(point.y),
                           number(point.low), number(point.high));
     }
     data += "END\n";
-    const std::string look = fmt::format("lc rgb '{}' pt {} ps 0.8 lw 2", colours[index % colours.size()],
-                                         shapes[index % shapes.size()]);
+    const int shape = shapes[colour % shapes.size()] - (series.control ? 1 : 0);
+    const std::string look =
+        fmt::format("lc rgb '{}' pt {} ps 0.8 lw 2", colours[colour % colours.size()], shape);
     const char* style = !series.line ? "points" : series.markers ? "linespoints" : "lines";
-    if (has_intervals(series))
+    if (has_intervals(series)) {
       draw += fmt::format("$series{} using 1:2:3:4 with yerrorbars {} notitle, ", index, look);
+    }
     draw +=
         fmt::format("$series{} using 1:2 with {} {} title {}, ", index, style, look, quoted(series.label));
   }

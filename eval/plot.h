@@ -24,8 +24,9 @@ struct PlotPoint {
 struct PlotSeries {
   std::string label;
   std::vector<PlotPoint> points;
-  bool line = true;     // points are joined
-  bool markers = true;  // points are drawn
+  bool line = true;      // points are joined
+  bool markers = true;   // points are drawn
+  bool control = false;  // belongs to the series before it: its colour, open points
 };
 
 struct Plot {

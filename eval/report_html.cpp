@@ -39,7 +39,7 @@ figure svg{display:block;width:100%;min-width:30rem;height:auto}
 figure.picture{margin-top:1.25rem}
 figcaption{font-size:.9rem;color:var(--soft);margin-top:.35rem}
 figcaption b{color:var(--text)}
-@media (max-width:40rem){body{font-size:15px;padding:1rem .75rem 3rem}th,td{padding:.25rem .5rem;white-space:normal}td{min-width:4.5rem}}
+@media (max-width:40rem){body{font-size:15px;padding:1rem .75rem 3rem}th,td{padding:.25rem .5rem}th{white-space:normal}}
 </style>
 </head>
 <body>

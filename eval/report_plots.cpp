@@ -11,6 +11,18 @@ namespace giantrabbit::eval {
 namespace {
 
 constexpr Interval percent_range{0, 103};  // room for markers at 100
+constexpr int64_t fewest_outputs = 10;     // behind a point of step validity
+
+// The part of 0 .. 100 that the points and their intervals need, in tens.
+Interval fitting_percent_range(const Plot& plot) {
+  double low = 100;
+  for (const PlotSeries& series : plot.series) {
+    for (const PlotPoint& point : series.points) {
+      low = std::min(low, std::isnan(point.low) ? point.y : point.low);
+    }
+  }
+  return {std::max(0.0, 10 * std::floor((low - 2) / 10)), 100 + 0.03 * (100 - low + 10)};
+}
 
 Plot named(std::string name, std::string title, std::string x_label, std::string y_label) {
   Plot plot;
@@ -27,7 +39,6 @@ PlotPoint percent_point(double x, const Share& share) {
 
 Plot accuracy_plot(const Report& report) {
   Plot plot = named("accuracy", "Accuracy", "", "problems, %");
-  plot.y_range = percent_range;
   plot.note = fmt::format("95% Wilson intervals, {} problems.", report.runs.front().all.exact.total);
   PlotSeries right{"right answer", {}, false, true};
   PlotSeries valid{"right, every step valid", {}, false, true};
@@ -38,6 +49,7 @@ Plot accuracy_plot(const Report& report) {
     valid.points.push_back(percent_point(x, run.all.chain_valid));
   }
   plot.series = {std::move(right), std::move(valid)};
+  plot.y_range = fitting_percent_range(plot);
   return plot;
 }
 
@@ -51,7 +63,6 @@ Plot group_plot(const Report& report, size_t index) {
   const Grouping& grouping = report.groupings[index];
   Plot plot = named(fmt::format("accuracy-group-{}", index + 1),
                     "Right answers " + lower_first(grouping.title), "", "right answers, %");
-  plot.y_range = percent_range;
   plot.note = "95% Wilson intervals.";
   for (const RunReport& run : report.runs) {
     PlotSeries series{run.label, {}, false, true};
@@ -63,20 +74,27 @@ Plot group_plot(const Report& report, size_t index) {
     }
     plot.series.push_back(std::move(series));
   }
+  plot.y_range = fitting_percent_range(plot);
   return plot;
 }
 
 Plot step_plot(const Report& report) {
   Plot plot = named("step-validity", "Valid steps by their place in the chain", "step of the chain",
                     "valid steps, %");
-  plot.note = "Each step is judged on what the model itself has written so far; 95% Wilson intervals.";
+  plot.note = fmt::format(
+      "Each step is judged on what the model itself has written so far; 95% Wilson intervals; places that "
+      "fewer "
+      "than {} outputs reach are left out.",
+      fewest_outputs);
   for (const RunReport& run : report.runs) {
     PlotSeries series{run.label, {}};
     for (size_t step = 0; step < run.step_validity.size(); ++step) {
+      if (run.step_validity[step].total < fewest_outputs) continue;
       series.points.push_back(percent_point(static_cast<double>(step + 1), run.step_validity[step]));
     }
     if (!series.points.empty()) plot.series.push_back(std::move(series));
   }
+  plot.y_range = fitting_percent_range(plot);
   return plot;
 }
 
@@ -167,7 +185,7 @@ Plot need_plot(const Report& report) {
   plot.note = "95% intervals over problems; chance: a random support of the same size.";
   for (const RunReport& run : report.runs) {
     PlotSeries found{run.label, {}, false, true};
-    PlotSeries chance{run.label + ", by chance", {}, false, true};
+    PlotSeries chance{run.label + ", by chance", {}, false, true, true};
     for (const NeedRow& row : run.needs.rows) {
       if (row.head != "any") continue;
       const auto place = std::ranges::find(plot.categories, row.layer);

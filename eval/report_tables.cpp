@@ -1,5 +1,6 @@
 // Report -> tables.
 #include <algorithm>
+#include <cmath>
 
 #include <fmt/format.h>
 
@@ -184,6 +185,7 @@ Table difference_table(const Comparison& comparison) {
 }
 
 std::string against_chance(const Recovered& part) {
+  if (std::ranges::all_of(part.items, [](double share) { return std::isnan(share); })) return "-";
   const std::string found = percent(part.found);
   const bool with_interval = part.interval.high > part.interval.low;
   return fmt::format(

@@ -78,7 +78,7 @@ TEST(AttentionPictureTest, CellsStayInsideAndTellTheNeededWords) {
   const HeatMap map = attention_picture("run", it.config, it.trace, it.item.problem.prompt, it.item.output,
                                         data::ChainFormat::prod);
   const auto prompt_words = std::ssize(it.item.problem.prompt);
-  ASSERT_EQ(std::ssize(map.columns), prompt_words + std::ssize(map.rows));
+  ASSERT_EQ(std::ssize(map.columns), prompt_words + std::ssize(map.rows) - 1);
   bool marked = false;
   for (const HeatMap::Cell& cell : map.cells) {
     EXPECT_GE(cell.row, 0);

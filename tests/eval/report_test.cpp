@@ -131,6 +131,7 @@ TEST(ReportTest, PlotsShowWhatWasMeasured) {
     return *found;
   };
   EXPECT_DOUBLE_EQ(find("accuracy").series[0].points[1].y, 70);
+  EXPECT_DOUBLE_EQ(find("accuracy").y_range->low, 30);  // the lowest interval begins at 39.7
   EXPECT_EQ(find("step-validity").series[1].points.size(), 2U);
   EXPECT_DOUBLE_EQ(find("step-validity").series[1].points[1].y, 70);
   EXPECT_EQ(find("learning-loss").series[0].points.size(), 2U);
