@@ -24,7 +24,7 @@ std::string to_csv_table(const Table& table) {
 
 std::string file_stem(const std::string& title) {
   std::string stem;
-  for (const char letter : title.substr(0, title.find(','))) {
+  for (const char letter : title.substr(0, title.find(", "))) {
     const auto byte = static_cast<unsigned char>(letter);
     if (std::isalnum(byte) != 0) {
       stem += static_cast<char>(std::tolower(byte));
@@ -42,7 +42,7 @@ void write_csv(const Report& report, const std::filesystem::path& folder) {
     data::write_file_atomically(folder / (kind + "-" + name + ".csv"), text);
   };
   for (const Plot& plot : plots(report)) write("plot", plot.name, to_csv(plot));
-  for (const HeatMap& map : report.pictures) write("picture", map.name, to_csv(map));
+  for (const HeatMap& map : report.pictures) write("picture", file_stem(map.name), to_csv(map));
   for (const Table& table : tables(report)) write("table", file_stem(table.title), to_csv_table(table));
 }
 

@@ -12,7 +12,8 @@ namespace giantrabbit::eval {
 // atomically.
 void write_csv(const Report& report, const std::filesystem::path& folder);
 
-// "Chain length, mean words before ANS" -> "chain-length".
+// What stands before ", " in letters, digits and dashes: "Chain length, mean words before ANS" ->
+// "chain-length".
 std::string file_stem(const std::string& title);
 
 }  // namespace giantrabbit::eval

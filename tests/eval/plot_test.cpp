@@ -116,6 +116,7 @@ TEST(LearningCurveTest, ReadsWhatTrainingWrites) {
 TEST(ReportCsvTest, FileStems) {
   EXPECT_EQ(file_stem("Chain length, mean words before ANS"), "chain-length");
   EXPECT_EQ(file_stem("Attention of runs/a b.1"), "attention-of-runs-a-b-1");
+  EXPECT_EQ(file_stem("attention-a@x=1,y=2"), "attention-a-x-1-y-2");
 }
 
 }  // namespace

@@ -169,7 +169,7 @@ TEST(ReportCsvTest, OneFileForEveryPlotAndTable) {
   EXPECT_TRUE(shows(table, "\"90.0 [59.6, 98.2]\"")) << table;
   EXPECT_TRUE(std::filesystem::exists(folder / "table-attention-of-spa-rse.csv"));
   // Cells may be empty: the first of a grouping's header is.
-  EXPECT_TRUE(data::read_file(folder / "table-by-size-of-the-matrix.csv").starts_with(",problems,"));
+  EXPECT_TRUE(data::read_file(folder / "table-by-size.csv").starts_with(",problems,"));
 }
 
 TEST(ReportTest, WithoutTimesAndTraces) {
@@ -213,7 +213,7 @@ TEST(ReportJsonTest, HasTheStructureOfTheDesign) {
   EXPECT_DOUBLE_EQ(comparison["mcnemar"], 0.5);
   EXPECT_DOUBLE_EQ(comparison["probability"], 0.5);
   EXPECT_EQ(comparison["seeds"].size(), 1U);
-  EXPECT_EQ(comparison["groups"]["By size of the matrix"]["2x3"]["items"], 5);
+  EXPECT_EQ(comparison["groups"]["By size"]["2x3"]["items"], 5);
   EXPECT_EQ(comparison["non_inferiority"]["shown"], false);
   EXPECT_EQ(comparison["conclusions"].size(), 4U);
   EXPECT_EQ(json["refused"][0]["id"], "item 11");
