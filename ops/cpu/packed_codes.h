@@ -20,43 +20,71 @@ constexpr int kCodeRows = 3;
 
 inline int64_t quads_of(int64_t depth) { return (depth + kQuad - 1) / kQuad; }
 
-void encode_input(const float* input, int64_t depth, InputCode* code) {
-  float largest = 0.0F;
-  float spoilt = 0.0F;  // NaN if one number is not finite
-  for (int64_t k = 0; k < depth; ++k) {
-    const float magnitude = __builtin_fabsf(input[k]);
-    largest = magnitude > largest ? magnitude : largest;
-    spoilt += input[k] * 0.0F;
+typedef int32_t Words __attribute__((vector_size(kBytes)));
+typedef int8_t Codes __attribute__((vector_size(kBytes / 4)));
+
+struct InputRange {
+  float largest;  // magnitude
+  bool finite;
+};
+
+inline InputRange input_range(const float* input, int64_t depth) {
+  constexpr int64_t kCount = Lanes<float>::count;
+  Vec<float> largest{};
+  Vec<float> spoilt{};  // NaN where a number is not finite
+  for (int64_t k = 0; k < depth; k += kCount) {
+    const Vec<float> x = k + kCount <= depth ? load(input + k) : load_part(input + k, depth - k, 0.0F);
+    largest = larger(x < 0.0F ? -x : x, largest);
+    spoilt += x * 0.0F;
   }
+  return {lane_maximum<float>(largest), lane_bits<float>(spoilt != spoilt) == 0};
+}
+
+inline int32_t lane_total(Words words) {
+  int32_t total = 0;
+  for (int64_t lane = 0; lane < Lanes<float>::count; ++lane) total += words[lane];
+  return total;
+}
+
+void encode_input(const float* input, int64_t depth, InputCode* code) {
+  constexpr int64_t kCount = Lanes<float>::count;
   constexpr float kSmallest = 1e-30F;  // smaller rows count as 0
-  const bool usable = largest >= kSmallest && spoilt == 0.0F;
+  const auto [largest, finite] = input_range(input, depth);
+  const bool usable = finite && largest >= kSmallest;
   const float inverse = usable ? static_cast<float>(kLargestCode) / largest : 0.0F;
-  code->scale = usable ? largest / static_cast<float>(kLargestCode) : spoilt;
-  int32_t high_sum = 0;
-  int32_t low_sum = 0;
+  code->scale = !finite ? __builtin_nanf("") : usable ? largest / static_cast<float>(kLargestCode) : 0.0F;
   constexpr float kRound = 12582912.0F;  // 1.5 * 2^23: the sum's last bits are the rounded number
-  for (int64_t k = 0; k < depth; ++k) {
-    const float shifted = usable ? input[k] * inverse + kRound : kRound;
-    int32_t bits;
-    __builtin_memcpy(&bits, &shifted, sizeof(bits));
-    const int32_t number = bits - 0x4b400000;
-    const int32_t high = (number + 64) >> 7;
-    const int32_t low = number - 128 * high;
-    code->high[k] = static_cast<int8_t>(high);
-    code->low[k] = static_cast<int8_t>(low);
+  constexpr int32_t kRoundBits = 0x4b400000;
+  Words high_sum{};
+  Words low_sum{};
+  for (int64_t k = 0; k < depth; k += kCount) {
+    const bool whole = k + kCount <= depth;
+    const Vec<float> x = whole ? load(input + k) : load_part(input + k, depth - k, 0.0F);
+    const Words number = usable ? (Words)(x * inverse + kRound) - kRoundBits : Words{};
+    const Words high = (number + 64) >> 7;
+    const Words low = number - 128 * high;
     high_sum += high;
     low_sum += low;
+    const Codes high_codes = __builtin_convertvector(high, Codes);
+    const Codes low_codes = __builtin_convertvector(low, Codes);
+    const int64_t filled = quads_of(depth) * kQuad - k;
+    const size_t bytes = static_cast<size_t>(filled < kCount ? filled : kCount);
+    if (bytes == sizeof(Codes)) {
+      __builtin_memcpy(code->high + k, &high_codes, sizeof(Codes));
+      __builtin_memcpy(code->low + k, &low_codes, sizeof(Codes));
+    } else {
+      __builtin_memcpy(code->high + k, &high_codes, bytes);
+      __builtin_memcpy(code->low + k, &low_codes, bytes);
+    }
   }
-  for (int64_t k = depth; k < kQuad * quads_of(depth); ++k) code->high[k] = code->low[k] = 0;
-  code->high_offset = 128 * high_sum;
-  code->low_offset = 128 * low_sum;
+  code->high_offset = 128 * lane_total(high_sum);
+  code->low_offset = 128 * lane_total(low_sum);
 }
 
 // Results of one panel and row from its integer sums.
 inline void finish_codes(const int32_t* high, const int32_t* low, const float* scales, float scale,
                          float* output, int64_t outputs, Finish finish) {
   constexpr int64_t kCount = Lanes<float>::count;
-  typedef int32_t Words __attribute__((vector_size(kBytes)));
   for (int64_t i = 0; i < kPanel && i < outputs; i += kCount) {
     Words of_high;
     Words of_low;

@@ -39,11 +39,11 @@ struct BfloatPairs {
   static constexpr int kUpper = 16;
   static constexpr int first_output(int pair) { return kLanes * pair / 16 * 32 + kLanes * pair % 16; }
   static void read(const uint16_t* line, int pair, Floats& lower, Floats& upper) {
-    typedef uint32_t Words __attribute__((vector_size(kBytes)));
-    Words words;
-    __builtin_memcpy(&words, line + 2 * kLanes * pair, sizeof(words));
-    lower = (Floats)(words << 16);
-    upper = (Floats)(words & 0xffff0000U);
+    typedef uint32_t Bits __attribute__((vector_size(kBytes)));
+    Bits both;
+    __builtin_memcpy(&both, line + 2 * kLanes * pair, sizeof(both));
+    lower = (Floats)(both << 16);
+    upper = (Floats)(both & 0xffff0000U);
   }
 };
 

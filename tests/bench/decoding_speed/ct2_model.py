@@ -1,6 +1,6 @@
 """A CTranslate2 model with random weights and the shapes of decoding_bench.cpp: width 128, 4 heads, 2 encoder and 3
-decoder layers, feed-forward 512, 180 words, sinusoidal positions, output tied to the word vectors. In: a folder, which
-must not exist. It has no squared ReLU; plain ReLU, which costs less, stands in for it. No biases, as in ours, but for
+decoder layers, feed-forward 512, 180 words, sinusoidal positions, output tied to the word vectors. In: an empty
+folder. It has no squared ReLU; plain ReLU, which costs less, stands in for it. No biases, as in ours, but for
 those of layer norms."""
 
 import ctranslate2
