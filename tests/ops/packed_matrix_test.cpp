@@ -118,7 +118,7 @@ TEST_F(PackedMatrixTest, ZerosAndExtremesInEightBits) {
   const PackedMatrix matrix(weight, WeightType::int8);
   EXPECT_TRUE(tensors_equal(multiply(matrix, at::zeros({1, 8})), at::zeros({1, 3})));
   const at::Tensor result = multiply(matrix, at::full({1, 8}, 2.0));
-  EXPECT_TRUE(tensors_close(result, at::tensor({{0.0F, 1.6e-37F, -6.0F}}), 1e-5));
+  EXPECT_TRUE(tensors_close(result, at::tensor({0.0F, 1.6e-37F, -6.0F}).unsqueeze(0), 1e-5));
 }
 
 TEST_F(PackedMatrixTest, RefusesWhatItCannotPack) {
