@@ -59,26 +59,25 @@ void force(Run& run, const data::Batch& batch, model::WeightType type, Differenc
   }
 }
 
-std::vector<data::Example> decode(Run& run, const data::Vocabulary& vocabulary, int64_t count) {
+std::vector<data::Example> decode(Run& run, int64_t count) {
   std::vector<data::Words> prompts;
   std::vector<int64_t> limits;
   for (const data::Problem& problem : draw_problems(run.task.task, "test", 1, count).problems) {
     prompts.push_back(problem.prompt);
     limits.push_back(output_limit(problem, run.format()));
   }
-  const Decoded decoded = decode_greedy(run.network, vocabulary, prompts, limits);
+  const Decoded decoded = decode_greedy(run.network, run.vocabulary, prompts, limits);
   std::vector<data::Example> examples(prompts.size());
   for (size_t i = 0; i < prompts.size(); ++i) {
-    examples[i].prompt = vocabulary.encode(prompts[i]);
-    examples[i].target = vocabulary.encode(decoded.outputs[i]);
+    examples[i].prompt = run.vocabulary.encode(prompts[i]);
+    examples[i].target = run.vocabulary.encode(decoded.outputs[i]);
   }
   return examples;
 }
 
 bool check(const std::string& directory, int64_t count) {
   Run run = load_run(directory);
-  const data::Vocabulary vocabulary;
-  const std::vector<data::Example> examples = decode(run, vocabulary, count);
+  const std::vector<data::Example> examples = decode(run, count);
   bool equal = true;
   for (const auto type : {model::WeightType::float32, model::WeightType::bfloat16, model::WeightType::int8}) {
     Differences found;
