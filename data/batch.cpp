@@ -55,6 +55,10 @@ torch::Tensor shifted(std::span<const Example> examples, const torch::Tensor& ta
 
 int64_t rounded_up(int64_t length, int64_t multiple) { return (length + multiple - 1) / multiple * multiple; }
 
+torch::Tensor one_sequence(std::span<const int64_t> ids) {
+  return torch::tensor(at::ArrayRef<int64_t>(ids.data(), ids.size()), torch::kInt64).unsqueeze(0);
+}
+
 Batch make_prompt_batch(std::span<const Example> examples, int64_t multiple) {
   require_examples(examples);
   const at::NoGradGuard no_grad;

@@ -24,6 +24,8 @@ int64_t rounded_up(int64_t length, int64_t multiple);
 
 // N and U are rounded up to multiples of `multiple`.
 Batch make_batch(std::span<const Example> examples, int64_t multiple = 1);
+// One sequence without padding, [1, count].
+torch::Tensor one_sequence(std::span<const int64_t> ids);
 // Prompts only, for decoding.
 Batch make_prompt_batch(std::span<const Example> examples, int64_t multiple = 1);
 

@@ -3,20 +3,15 @@
 #include "eval/decode.h"
 
 #include <algorithm>
-#include <chrono>
 #include <numeric>
 #include <stdexcept>
 
 #include <fmt/format.h>
 
+#include "eval/clock.h"
+
 namespace giantrabbit::eval {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 // Evaluation mode while it lives; the caller's mode afterwards, also after an exception.
 class EvaluationMode {

@@ -4,16 +4,12 @@
 
 #include <stdexcept>
 
+#include "data/batch.h"
 #include "data/counter_rng.h"
 #include "model/embedding.h"
 
 namespace giantrabbit::eval {
 namespace {
-
-// [1, count] ids.
-torch::Tensor as_tensor(std::span<const int64_t> ids) {
-  return torch::tensor(at::ArrayRef<int64_t>(ids.data(), ids.size()), torch::kInt64).unsqueeze(0);
-}
 
 class ForgettingCaches {
  public:
@@ -95,7 +91,7 @@ EvictedOutput decode_evicting(model::GiantRabbit& network, const data::Vocabular
   const torch::NoGradGuard no_grad;
   const std::vector<int64_t> ids = vocabulary.encode(prompt);
   model::Generation generation =
-      network->start(as_tensor(ids), torch::tensor({std::ssize(ids)}, torch::kInt64));
+      network->start(data::one_sequence(ids), torch::tensor({std::ssize(ids)}, torch::kInt64));
   ForgettingCaches caches(generation.layers, eviction);
   const int64_t line_end = vocabulary.id("NL");
   EvictedOutput result;

@@ -3,28 +3,23 @@
 #include "eval/ladder.h"
 
 #include <algorithm>
-#include <chrono>
 #include <limits>
 #include <numeric>
 #include <stdexcept>
 
 #include <fmt/format.h>
 
+#include "data/batch.h"
 #include "data/example_source.h"
+#include "eval/clock.h"
 
 namespace giantrabbit::eval {
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 constexpr uint64_t chains_looked_at = 64;
 constexpr int64_t turn = 16;
 // Token times that a rung sums up: enough for quartiles, short against the distance to the next rung.
 constexpr int64_t most_window = 128;
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 template <typename Function>
 double fastest(int repeats, Function function) {
@@ -37,10 +32,6 @@ double fastest(int repeats, Function function) {
   return best;
 }
 
-torch::Tensor as_tensor(std::span<const int64_t> ids) {
-  return torch::tensor(at::ArrayRef<int64_t>(ids.data(), ids.size()), torch::kInt64).unsqueeze(0);
-}
-
 int64_t window_of(int64_t position) { return std::min(most_window, std::max<int64_t>(1, position / 2)); }
 
 // One run on its way along the chain.
@@ -48,7 +39,7 @@ class Climber {
  public:
   Climber(Run& run, const ForcedChain& chain, model::WeightType weights)
       : run_(run),
-        prompt_(as_tensor(run.vocabulary.encode(chain.prompt))),
+        prompt_(data::one_sequence(run.vocabulary.encode(chain.prompt))),
         words_(run.vocabulary.encode(chain.words)),
         decoder_(run.network, weights),
         sequences_(decoder_.start(run.network->start(prompt_, prompt_length()))) {}
@@ -72,7 +63,7 @@ class Climber {
     result.token = spread(
         std::span(seconds_).subspan(static_cast<size_t>(position - window), static_cast<size_t>(window)));
     result.work = work(position - window, position);
-    const torch::Tensor known = as_tensor(std::span(words_).first(static_cast<size_t>(position)));
+    const torch::Tensor known = data::one_sequence(std::span(words_).first(static_cast<size_t>(position)));
     result.prefill = fastest(repeats, [&] { run_.network->forward({prompt_, prompt_length(), known}); });
     if (run_.config.encoder) {
       const torch::Tensor length = torch::tensor({position}, torch::kInt64);
