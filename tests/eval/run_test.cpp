@@ -128,8 +128,8 @@ TEST(RunTest, TheVocabularyIsThatOfTheTask) {
 
 TEST(RunTest, ChangedOptions) {
   const fs::path directory = write_tiny_run("run_changed", tiny_config(), 1);
-  const Run plain = load_run(directory);
-  const Run changed = load_run(directory.string() + "@attention=sparsemax,score_scale=0.5");
+  const eval::Run plain = load_run(directory);
+  const eval::Run changed = load_run(directory.string() + "@attention=sparsemax,score_scale=0.5");
   EXPECT_EQ(changed.name, "run_changed@attention=sparsemax,score_scale=0.5");
   EXPECT_EQ(changed.config.attention, "sparsemax");
   EXPECT_EQ(changed.config.score_scale, 0.5);
