@@ -43,8 +43,8 @@ TEST(LadderTest, CrossoverOfTheShape) {
 TEST(LadderTest, ClimbOfTwoRuns) {
   model::ModelConfig sparse = tiny_config();
   sparse.attention = "sparsemax";
-  std::vector<Run> runs = {load_run(write_tiny_run("ladder_dense", tiny_config(), 1)),
-                           load_run(write_tiny_run("ladder_sparse", sparse, 2))};
+  std::vector<eval::Run> runs = {load_run(write_tiny_run("ladder_dense", tiny_config(), 1)),
+                                 load_run(write_tiny_run("ladder_sparse", sparse, 2))};
   const ForcedChain chain = forced_chain({}, 200);
   const std::vector<Ladder> ladders = climb(runs, chain, {{8, 200}, model::WeightType::float32, 1});
   ASSERT_EQ(ladders.size(), 2u);
@@ -66,7 +66,7 @@ TEST(LadderTest, ClimbOfTwoRuns) {
 TEST(LadderTest, PositionsBehindTheTableAreRefused) {
   model::ModelConfig config = tiny_config();
   config.max_positions = 100;
-  std::vector<Run> runs = {load_run(write_tiny_run("ladder_short", config, 1))};
+  std::vector<eval::Run> runs = {load_run(write_tiny_run("ladder_short", config, 1))};
   try {
     climb(runs, forced_chain({}, 101), {{101}, model::WeightType::float32, 1});
     FAIL() << "101 positions of 100 were accepted";
