@@ -44,7 +44,7 @@ RunTiming summarize(std::vector<TimedItem> items, int repeats);
 struct TimedRun {
   model::GiantRabbit network{nullptr};
   data::ChainFormat format = data::ChainFormat::prod;
-  data::Vocabulary vocabulary;  // the run's
+  data::Vocabulary vocabulary{};  // the run's
   model::WeightType weights = model::WeightType::float32;
 };
 // `rounds` A B B A rounds per item, two repeats each.
