@@ -75,7 +75,7 @@ TEST(EvictionTest, EveryRuleHoldsTheSameShare) {
 TEST(EvictionTest, ForgettingChangesWhatAModelWrites) {
   const data::Vocabulary vocabulary;
   int64_t different = 0;
-  for (uint64_t seed = 1; seed <= 20; ++seed) {
+  for (uint64_t seed = 1; seed <= 5; ++seed) {
     model::GiantRabbit network = network_that_ends_lines(seed, /*with_attention=*/true);
     for (const data::Problem& problem : some_problems(5)) {
       const auto words = [&](double keep) {
