@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "eval/attention_picture.h"
+#include "eval/ladder.h"
 #include "eval/variant.h"
 
 namespace giantrabbit::eval {
@@ -135,6 +136,21 @@ void add_attention(RunReport& entry, Run& run, const std::vector<data::Problem>&
   entry.needs = needs.result();
 }
 
+void add_ladders(Report& report, std::vector<Run>& runs, const ReportPlan& plan) {
+  fmt::print(stderr, "forcing a chain of {} words through every run\n", plan.lengths.back());
+  const ForcedChain chain = forced_chain(runs.front().task, plan.lengths.back());
+  const std::vector<Ladder> ladders = climb(runs, chain, {plan.lengths, plan.weights});
+  for (size_t index = 0; index < runs.size(); ++index) {
+    for (const Rung& rung : ladders[index].rungs) {
+      report.runs[index].ladder.push_back({static_cast<double>(rung.position), rung.token});
+    }
+  }
+  report.crossovers.push_back({ladders.front().predicted_crossover, "predicted"});
+  if (const auto measured = ladders.front().line.crossover()) {
+    report.crossovers.push_back({*measured, "measured"});
+  }
+}
+
 }  // namespace
 
 std::vector<data::Problem> sample(const std::vector<data::Problem>& problems, int64_t count) {
@@ -188,6 +204,7 @@ Report build_report(std::vector<Run>& runs, const ProblemSet& set, const ReportP
     add_attention(report.runs[index], runs[index], traced, plan.mass);
   }
   if (!traced.empty()) add_pictures(report, runs, evaluations);
+  if (!plan.lengths.empty()) add_ladders(report, runs, plan);
   return report;
 }
 

@@ -16,6 +16,7 @@ struct ReportPlan {
   int64_t traced = 32;  // problems whose attention is measured
   double mass = default_support_mass;
   model::WeightType weights = model::WeightType::float32;  // of the decoder when judging and timing
+  std::vector<int64_t> lengths;  // of forced chains whose time per token is taken; empty: none
 };
 
 // Progress goes to standard error.

@@ -60,7 +60,7 @@ struct Report {
   std::vector<Comparison> comparisons;    // of every two variants that share a seed
   std::vector<std::string> not_compared;  // sentences about those that do not
   std::vector<HeatMap> pictures;          // attention on one solved problem, one a run
-  std::vector<Plot::Mark> crossovers;     // lengths at which sparse becomes cheaper, predicted and measured
+  std::vector<Plot::Mark> crossovers;     // where keys cost the first run as much as weights
   std::vector<data::ItemFile::Refused> refused;
 };
 

@@ -147,7 +147,10 @@ Plot ladder_plot(const Report& report) {
                     "tokens written before", "time per token, ms");
   plot.log_x = true;
   plot.log_y = true;
-  plot.note = "Median and quartiles.";
+  plot.note =
+      "Median and quartiles. Vertical lines: where keys cost the first run as much as the rest, predicted "
+      "from "
+      "its shape and measured.";
   plot.marks = report.crossovers;
   for (const RunReport& run : report.runs) {
     PlotSeries series{run.label, {}};

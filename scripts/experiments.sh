@@ -107,7 +107,8 @@ for seed in $(seq "$seeds"); do
 done
 while [ -n "$(jobs -rp)" ]; do wait -n; done
 
-compared=("${runs[@]}")
+compared=("${runs[@]}") also=()
+if [ "$name" = length ]; then also=(--lengths 64,256,1024,4096,16384); fi
 if [ "$name" = sparse-inference ]; then
   compared=()
   for seed in $(seq "$seeds"); do
@@ -116,7 +117,7 @@ if [ "$name" = sparse-inference ]; then
       "$dense_run@attention=entmax15,score_scale=0.7" "$out/sparse-$seed")
   done
 fi
-"$bin/giantrabbit-eval" compare "${compared[@]}" --count "$count" --json "$out/comparison.json" --report "$out/report.html"
+"$bin/giantrabbit-eval" compare "${compared[@]}" "${also[@]}" --count "$count" --json "$out/comparison.json" --report "$out/report.html"
 case $name in
   length) "$bin/giantrabbit-eval" timing "$out/dense-1" "$out/sparse-1" --json "$out/timing.json" ;;
   eviction) "$bin/giantrabbit-eval" evict "${runs[@]}" --json "$out/eviction.json" ;;

@@ -114,6 +114,20 @@ std::vector<double> shares(const Parsed& parsed, const std::string& name) {
   return list;
 }
 
+std::vector<int64_t> lengths(const Parsed& parsed, const std::string& name) {
+  std::vector<int64_t> list;
+  const auto text = parsed.options[name].as<std::string>();
+  std::istringstream items(text);
+  for (std::string item; std::getline(items, item, ',');) {
+    list.push_back(whole_number(name, item, 2));
+    if (list.size() > 1 && list.back() <= list[list.size() - 2]) {
+      throw UsageError(fmt::format("--{} must increase, got {}", name, text));
+    }
+  }
+  if (list.empty()) throw UsageError(fmt::format("--{} needs at least one length", name));
+  return list;
+}
+
 void check_output(const Parsed& parsed, const std::string& name) {
   if (parsed.options.count(name) == 0) return;
   const std::filesystem::path file = parsed.options[name].as<std::string>();

@@ -51,6 +51,8 @@ int64_t whole_number(const std::string& name, const std::string& text, int64_t l
 double share_of_one(const Parsed& parsed, const std::string& name);
 // --name as numbers between commas; throws UsageError unless each is above 0 and at most 1.
 std::vector<double> shares(const Parsed& parsed, const std::string& name);
+// --name as increasing whole numbers between commas; throws UsageError for anything else.
+std::vector<int64_t> lengths(const Parsed& parsed, const std::string& name);
 // Throws UsageError when the file that --name asks for cannot be written: before the work, not after it.
 void check_output(const Parsed& parsed, const std::string& name);
 // The task all runs were trained on; throws UsageError, naming `remedy`, when they differ.

@@ -28,7 +28,9 @@ cxxopts::Options compare_options() {
       ("traced", "problems whose attention is measured; 0 = none", value<std::string>()->default_value("32"),
        "N")  //
       ("mass", "a head's support is its heaviest keys with this share of the weight, when held against need",
-       value<std::string>()->default_value("0.99"), "SHARE")                                             //
+       value<std::string>()->default_value("0.99"), "SHARE")  //
+      ("lengths", "take the time per token of a forced chain at these lengths as well", value<std::string>(),
+       "LIST")                                                                                           //
       ("json", "write the figures to this file", value<std::string>(), "FILE")                           //
       ("csv", "write plots and tables into this folder, one file each", value<std::string>(), "FOLDER")  //
       ("report", "write plots and tables to this file as one HTML page", value<std::string>(), "FILE");
@@ -44,8 +46,13 @@ void run_compare(std::span<const std::string> arguments) {
   if (parsed.help) return;
   prepare(parsed);
   for (const char* output : {"json", "csv", "report"}) check_output(parsed, output);
-  const ReportPlan plan{whole_number(parsed, "batch", 1), whole_number(parsed, "timed", 0),
-                        whole_number(parsed, "traced", 0), share_of_one(parsed, "mass"), weights(parsed)};
+  const ReportPlan plan{
+      whole_number(parsed, "batch", 1),
+      whole_number(parsed, "timed", 0),
+      whole_number(parsed, "traced", 0),
+      share_of_one(parsed, "mass"),
+      weights(parsed),
+      parsed.options.count("lengths") > 0 ? lengths(parsed, "lengths") : std::vector<int64_t>{}};
   const int64_t count = whole_number(parsed, "count", 1);
 
   std::vector<Run> runs;

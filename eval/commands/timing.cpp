@@ -1,7 +1,5 @@
 // giantrabbit-eval timing: time per token against the length of the chain, runs interleaved, with the
 // straight lines through it, the crossover that the model's shape predicts and the one that was measured.
-#include <sstream>
-
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -32,20 +30,6 @@ cxxopts::Options timing_options() {
        "N")  //
       ("json", "write the figures to this file", value<std::string>(), "FILE");
   return options;
-}
-
-std::vector<int64_t> read_lengths(const Parsed& parsed) {
-  std::vector<int64_t> lengths;
-  std::istringstream text(parsed.options["lengths"].as<std::string>());
-  for (std::string item; std::getline(text, item, ',');) {
-    lengths.push_back(whole_number("lengths", item, 2));
-    if (lengths.size() > 1 && lengths.back() <= lengths[lengths.size() - 2]) {
-      throw UsageError(fmt::format("--lengths must increase, got {}", text.str()));
-    }
-  }
-  if (lengths.empty()) throw UsageError("--lengths needs at least one length");
-  if (parsed.options.count("long") > 0 && lengths.back() < long_length) lengths.push_back(long_length);
-  return lengths;
 }
 
 std::string milliseconds(double seconds) { return fmt::format("{:.4g}", 1000 * seconds); }
@@ -132,7 +116,9 @@ void run_timing(std::span<const std::string> arguments) {
   prepare(parsed);
   check_output(parsed, "json");
   LadderPlan plan;
-  plan.lengths = read_lengths(parsed);
+  plan.lengths = lengths(parsed, "lengths");
+  if (parsed.options.count("long") > 0 && plan.lengths.back() < long_length)
+    plan.lengths.push_back(long_length);
   plan.weights = weights(parsed);
   plan.repeats = static_cast<int>(whole_number(parsed, "repeats", 1));
   std::vector<Run> runs;

@@ -33,6 +33,13 @@ expect 0 "default: 500" compare --help
 expect 0 "--csv" compare --help
 expect 0 "--item" inspect --help
 expect 0 "--threads" exam --help
+expect 0 "--lengths" timing --help
+expect 0 "--keep" evict --help
+expect 2 "--lengths must increase, got 64,32" timing runs/a --lengths 64,32
+expect 2 "--lengths must be a whole number of at least 2, got 'x'" timing runs/a --lengths x
+expect 2 "--lengths needs at least one length" compare runs/a --lengths ""
+expect 2 "--keep needs numbers above 0 and at most 1, got '1.5'" evict runs/a --keep 0.5,1.5
+expect 2 "float32 weights only" evict runs/a --weights int8
 expect 2 "a command is needed"
 expect 2 "unknown command 'compar'; known are compare, evict, exam, inspect, solve, timing" compar
 expect 2 "--count" compare runs/a --cuont 5
