@@ -174,7 +174,7 @@ TEST(ModelConfigTest, EveryFieldIsAnOption) {
   ModelConfig config;
   OptionSet set;
   config.bind(set);
-  EXPECT_EQ(set.options().size(), 18u);
+  EXPECT_EQ(set.options().size(), 19u);
   for (const auto& option : set.options()) {
     EXPECT_TRUE(option.key.starts_with("model.")) << option.key;
     EXPECT_FALSE(option.help.empty()) << option.key;
@@ -205,6 +205,12 @@ TEST(ModelConfigTest, SenselessCombinations) {
   EXPECT_EQ(config_error(config), "no error");
   config.mask = "static";
   EXPECT_EQ(config_error(config), "model.mask: 'static' needs thought steps, model.thought_steps is 0");
+  config = {};
+  config.mask = "recency";
+  EXPECT_EQ(config_error(config),
+            "model.mask: 'recency' selects tokens, model.mask_granularity is 'feature'");
+  config.mask_granularity = "token";
+  EXPECT_EQ(config_error(config), "no error");
 }
 
 }  // namespace
