@@ -9,6 +9,7 @@
 #include "data/problem.h"
 #include "eval/commands/command.h"
 #include "eval/error_text.h"
+#include "model/option_set.h"
 
 namespace {
 
@@ -52,6 +53,8 @@ int main(int argc, char** argv) {
   } catch (const eval::UsageError& error) {
     return fail(error, 2);
   } catch (const data::ProblemError& error) {
+    return fail(error, 2);
+  } catch (const giantrabbit::model::OptionError& error) {
     return fail(error, 2);
   } catch (const std::exception& error) {
     return fail(error, 1);

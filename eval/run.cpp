@@ -47,12 +47,12 @@ void change(model::OptionSet& options, const std::string& changes) {
   for (std::string item; std::getline(text, item, ',');) {
     const size_t equals = item.find('=');
     if (equals == std::string::npos) {
-      throw std::runtime_error(fmt::format("@{}: expected key=value, got '{}'", changes, item));
+      throw model::OptionError(fmt::format("@{}: expected key=value, got '{}'", changes, item));
     }
     try {
       options.set_text("model." + item.substr(0, equals), item.substr(equals + 1));
     } catch (const model::OptionError& error) {
-      throw std::runtime_error(fmt::format("@{}: {}", changes, error.what()));
+      throw model::OptionError(fmt::format("@{}: {}", changes, error.what()));
     }
   }
 }
@@ -135,7 +135,11 @@ Run load_run(const std::filesystem::path& named) {
   model::OptionSet options;
   run.config.bind(options);
   run.task.bind(options);
-  read_config(directory / "config.toml", options, {"train"});
+  try {
+    read_config(directory / "config.toml", options, {"train"});
+  } catch (const model::OptionError& error) {
+    throw std::runtime_error(error.what());
+  }
   if (!changes.empty()) {
     change(options, changes);
     run.name += "@" + changes;
