@@ -10,7 +10,8 @@
 #   recall            answers whose key lies far back: dense, sparse, and a window
 #   sparse-inference  dense training, sparse attention at inference
 #   eviction          a cache that forgets behind every written step: by attention, recency or at random
-# Runs go to runs/experiments/NAME/ARM-SEED. A finished run is not trained again, an interrupted one continues.
+# Runs go to runs/experiments/NAME/TASK/ARM-SEED. A finished run is not trained again, an interrupted one continues;
+# both need the --minutes that they were started with. length and recall have a task of their own.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -18,7 +19,7 @@ usage() { sed -n '/^#   /s/^# //p' "$0" >&2; }
 fail() { echo "experiments.sh: $1" >&2; exit 2; }
 name=${1:-}
 [ -n "$name" ] && shift || { echo "experiments.sh: a name is needed:" >&2; usage; exit 2; }
-minutes=20 seeds=1 count=1000 task=row-reduction
+minutes=20 seeds=1 count=1000 task=
 while [ $# -gt 0 ]; do
   [ $# -ge 2 ] || fail "$1 needs a value"
   case $1 in
@@ -32,6 +33,7 @@ while [ $# -gt 0 ]; do
 done
 
 arms=()  # "ARM|options"
+own_task() { [ -z "$task" ] || fail "--task $task: the experiment $name has a task of its own, $1"; task=$1; }
 arm() { arms+=("$1|${*:2}"); }
 dense="--attention softmax" sparse="--attention sparsemax"
 case $name in
@@ -59,11 +61,11 @@ case $name in
       arm "sparse-$format" $sparse --format $format
     done ;;
   length)
-    task=gauss-jordan-gf2
+    own_task gauss-jordan-gf2
     arm dense $dense --position rotary
     arm sparse $sparse --position rotary ;;
   recall)
-    task=recall
+    own_task recall
     arm dense $dense
     arm sparse $sparse
     arm dense-window $dense --window 32
@@ -74,29 +76,41 @@ case $name in
   *) echo "experiments.sh: unknown experiment '$name'; known:" >&2; usage; exit 2 ;;
 esac
 
+task=${task:-row-reduction}
+out=runs/experiments/$name/$task
+# Runs of different length are not compared with one another.
+for config in "$out"/*/config.toml; do
+  [ -e "$config" ] || continue
+  started=$(sed -n 's/^minutes = //p' "$config")
+  awk "BEGIN { exit !($started + 0 == $minutes) }" ||
+    fail "${config%/config.toml} was started with --minutes $started, not $minutes; give that, or remove $out"
+done
+
 scripts/build.sh -DGR_TESTS=OFF
 bin=${BUILD_DIR:-build}/bin
-out=runs/experiments/$name
 mkdir -p "$out"
 # Processors without these instructions emulate bfloat16, slower than float32.
 precision=float32
 if grep -qwE 'avx512_bf16|amx_bf16' /proc/cpuinfo; then precision=bfloat16; fi
 
 train_arm() {  # NAME OPTIONS SEED
-  local run=$out/$1-$3
+  local run=$out/$1-$3 trainer=
+  trap 'kill $trainer 2>/dev/null || true; wait; exit 1' TERM  # the trainer ends with this job
   [ -e "$run/summary.json" ] && { echo "experiments.sh: $run is finished"; return; }
   if [ -d "$run/checkpoints" ]; then
-    OMP_NUM_THREADS=1 "$bin/giantrabbit-train" --resume --out "$run" >"$run.log" 2>&1
+    OMP_NUM_THREADS=1 "$bin/giantrabbit-train" --resume --out "$run" >"$run.log" 2>&1 &
   else
     rm -rf "$run"
     # shellcheck disable=SC2086  # options are words
     OMP_NUM_THREADS=1 "$bin/giantrabbit-train" --task "$task" --precision $precision --minutes "$minutes" --seed "$3" \
-      $2 --out "$run" >"$run.log" 2>&1
-  fi || { echo "experiments.sh: $run failed: $(tail -n 1 "$run.log")" >&2; return 1; }
+      $2 --out "$run" >"$run.log" 2>&1 &
+  fi
+  trainer=$!
+  wait "$trainer" || { echo "experiments.sh: $run failed: $(tail -n 1 "$run.log")" >&2; return 1; }
   echo "experiments.sh: trained $run"
 }
 
-trap 'kill $(jobs -p) 2>/dev/null || true' EXIT
+trap 'kill $(jobs -p) 2>/dev/null || true; wait' EXIT
 runs=()
 for seed in $(seq "$seeds"); do
   for entry in "${arms[@]}"; do
