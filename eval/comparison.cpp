@@ -83,7 +83,7 @@ void widen(AccuracyDifference& result, const Resampled& resampled) {
   NonInferiority& keeps = result.keeps;
   keeps.lower_bound = std::min(keeps.lower_bound, resampled.lower_bound());
   keeps.probability = std::max(keeps.probability, resampled.share_at_most(-non_inferiority_margin));
-  keeps.shown = keeps.probability < 0.05;
+  keeps.adjusted = keeps.probability;
 }
 
 void compare_lengths(Comparison& comparison, const std::vector<EvaluationPair>& pairs) {
@@ -105,21 +105,14 @@ void compare_lengths(Comparison& comparison, const std::vector<EvaluationPair>& 
   comparison.solved_by_both = std::ssize(first_solved);
   comparison.first_lengths = measure_lengths(first_solved);
   comparison.second_lengths = measure_lengths(second_solved);
-  const Resampled resampled = seed_item_bootstrap(differences);
-  comparison.words = {resampled.mean, resampled.interval};
+  comparison.words = paired_difference(differences);
 }
 
 Comparison::Strata compare_strata(const Grouping& grouping, const std::vector<EvaluationPair>& pairs) {
   Comparison::Strata strata{grouping.title, {}};
-  std::vector<double> probabilities;
   for (size_t group = 0; group < grouping.groups.size(); ++group) {
     if (grouping.membership[group].empty()) continue;
     strata.groups.push_back({grouping.groups[group], accuracy_difference(pairs, grouping.membership[group])});
-    probabilities.push_back(strata.groups.back().accuracy.probability);
-  }
-  const std::vector<double> adjusted = holm(probabilities);
-  for (size_t group = 0; group < adjusted.size(); ++group) {
-    strata.groups[group].accuracy.adjusted = adjusted[group];
   }
   return strata;
 }
@@ -163,18 +156,24 @@ Comparison compare_variants(const std::string& first, const std::string& second,
     Comparison::Strata strata = compare_strata(grouping, pairs);
     if (strata.groups.size() > 1) comparison.strata.push_back(std::move(strata));
   }
+  adjust(std::span(&comparison, 1));
   return comparison;
 }
 
-void adjust(std::vector<Comparison>& comparisons) {
-  std::vector<double> probabilities;
-  for (const Comparison& comparison : comparisons) {
-    probabilities.push_back(comparison.accuracy.probability);
+void adjust(std::span<Comparison> comparisons) {
+  std::vector<Test*> accuracy;
+  std::vector<Test*> groups;
+  std::vector<Test*> margin;
+  std::vector<Test*> lengths;
+  for (Comparison& comparison : comparisons) {
+    accuracy.push_back(&comparison.accuracy);
+    margin.push_back(&comparison.accuracy.keeps);
+    lengths.push_back(&comparison.words);
+    for (Comparison::Strata& strata : comparison.strata) {
+      for (Comparison::Stratum& stratum : strata.groups) groups.push_back(&stratum.accuracy);
+    }
   }
-  const std::vector<double> adjusted = holm(probabilities);
-  for (size_t index = 0; index < adjusted.size(); ++index) {
-    comparisons[index].accuracy.adjusted = adjusted[index];
-  }
+  for (const auto& family : {accuracy, groups, margin, lengths}) adjust(family);
 }
 
 }  // namespace giantrabbit::eval

@@ -3,6 +3,7 @@
 // item.
 #pragma once
 
+#include <span>
 #include <string>
 #include <vector>
 
@@ -29,14 +30,12 @@ struct SeedResult {
 // exact test and the score test of non-inferiority. Several seeds: a bootstrap over seeds, then items; since
 // it has nothing to resample where all outputs agree, the tests for one seed at the mean counts have to pass
 // as well: the interval is the wider, each p-value the larger, the bound the lower of the two.
-struct AccuracyDifference {
+struct AccuracyDifference : Test {  // of equal accuracy, two-sided
   std::vector<SeedResult> seeds;
   int64_t items = 0;
   double difference = 0;
-  Interval interval;       // 95%
-  double probability = 1;  // two-sided p-value of equal accuracy
-  double adjusted = 1;     // the same after Holm's correction over the tests it is reported with
-  NonInferiority keeps;    // second within the margin of first
+  Interval interval;     // 95%
+  NonInferiority keeps;  // second within the margin of first
 };
 
 // `items`: indices of the items that count; every pair has them.
@@ -52,7 +51,7 @@ struct Comparison {
   Lengths second_lengths;
   PairedDifference words;  // chain words on items both solved
 
-  // The same test in every group of a grouping; `adjusted` is over the groups of one grouping.
+  // The same test in every group of a grouping.
   struct Stratum {
     std::string group;
     AccuracyDifference accuracy;
@@ -67,10 +66,15 @@ struct Comparison {
 // Throws std::invalid_argument without pairs or when the items differ.
 Comparison compare_variants(const std::string& first, const std::string& second,
                             const std::vector<EvaluationPair>& pairs, const std::vector<Grouping>& groupings);
-// Holm's correction of the comparisons that one report makes.
-void adjust(std::vector<Comparison>& comparisons);
+// Holm's correction of what one report claims, a family for each kind of claim over all its comparisons:
+// accuracy on all items, accuracy in groups, "within the margin", chain length. compare_variants has done it
+// for its one comparison.
+void adjust(std::span<Comparison> comparisons);
 
 // What may be concluded, one sentence each: equality of accuracy, "keeps accuracy", chain length, groups.
 std::vector<std::string> conclusions(const Comparison& comparison);
+
+// "p = 0.012", and if Holm's correction changed it ", 0.024 after Holm's correction".
+std::string probability_text(const Test& test);
 
 }  // namespace giantrabbit::eval

@@ -2,6 +2,7 @@
 #include "eval/comparison_report.h"
 
 #include <algorithm>
+#include <cmath>
 #include <optional>
 
 #include <fmt/format.h>
@@ -55,14 +56,20 @@ void add_accuracy(Report& report, const std::vector<Run>& runs, const std::vecto
   }
 }
 
-PairedDifference mean_exact(const Variant& variant, const std::vector<Evaluation>& evaluations) {
+// Where all outputs agree there is nothing to resample: the interval is never narrower than one seed's at the
+// mean count.
+Estimate mean_exact(const Variant& variant, const std::vector<Evaluation>& evaluations) {
   std::vector<std::vector<double>> right;
   for (const size_t run : variant.runs) {
     std::vector<double>& row = right.emplace_back();
     for (const Judged& item : evaluations[run].items) row.push_back(item.verdict.answer_right ? 1 : 0);
   }
   const Resampled resampled = seed_item_bootstrap(right);
-  return {resampled.mean, resampled.interval};
+  const auto items = std::ssize(evaluations.front().items);
+  const Interval at_mean_count = wilson(std::llround(resampled.mean * static_cast<double>(items)), items);
+  return {resampled.mean,
+          {std::min(resampled.interval.low, at_mean_count.low),
+           std::max(resampled.interval.high, at_mean_count.high)}};
 }
 
 void add_comparisons(Report& report, const std::vector<Run>& runs,

@@ -7,25 +7,13 @@
 namespace giantrabbit::eval {
 namespace {
 
-constexpr double significance = 0.05;
-
 std::string points(double share) { return fmt::format("{:+.1f}", 100 * share); }
 
-// "McNemar p = 0.012"; with several seeds or tests also how it was obtained.
-std::string probability_text(const AccuracyDifference& accuracy) {
-  std::string text = accuracy.seeds.size() > 1
-                         ? fmt::format("p = {:.3g} over seeds and items", accuracy.probability)
-                         : fmt::format("McNemar p = {:.3g}", accuracy.probability);
-  if (accuracy.adjusted > accuracy.probability) {
-    text += fmt::format(", {:.3g} after Holm's correction", accuracy.adjusted);
-  }
-  return text;
-}
-
 std::string figures_text(const AccuracyDifference& accuracy) {
-  std::string text = fmt::format("{} points, 95% interval {} to {}, {}, {} items",
-                                 points(accuracy.difference), points(accuracy.interval.low),
-                                 points(accuracy.interval.high), probability_text(accuracy), accuracy.items);
+  std::string text =
+      fmt::format("{} points, 95% interval {} to {}, {}{}, {} items", points(accuracy.difference),
+                  points(accuracy.interval.low), points(accuracy.interval.high),
+                  accuracy.seeds.size() > 1 ? "" : "McNemar ", probability_text(accuracy), accuracy.items);
   if (accuracy.seeds.size() < 2) return text;
   text += fmt::format(", {} seeds:", accuracy.seeds.size());
   for (const SeedResult& seed : accuracy.seeds) text += " " + points(seed.difference());
@@ -35,7 +23,7 @@ std::string figures_text(const AccuracyDifference& accuracy) {
 std::string accuracy_sentence(const Comparison& comparison) {
   const AccuracyDifference& accuracy = comparison.accuracy;
   const std::string figures = figures_text(accuracy);
-  if (accuracy.adjusted < significance) {
+  if (accuracy.shown()) {
     return fmt::format("{} is {} accurate than {} ({}).", comparison.second,
                        accuracy.difference > 0 ? "more" : "less", comparison.first, figures);
   }
@@ -54,10 +42,10 @@ std::string accuracy_sentence(const Comparison& comparison) {
 std::string margin_sentence(const Comparison& comparison) {
   const NonInferiority& keeps = comparison.accuracy.keeps;
   const std::string figures =
-      fmt::format("one-sided 95% bound {} points, p = {:.3g}", points(keeps.lower_bound), keeps.probability);
+      fmt::format("one-sided 95% bound {} points, {}", points(keeps.lower_bound), probability_text(keeps));
   return fmt::format("{} is {}shown to be within {:.0f} point of {}{} ({}).", comparison.second,
-                     keeps.shown ? "" : "not ", 100 * non_inferiority_margin, comparison.first,
-                     keeps.shown ? " or better" : "", figures);
+                     keeps.shown() ? "" : "not ", 100 * non_inferiority_margin, comparison.first,
+                     keeps.shown() ? " or better" : "", figures);
 }
 
 std::string length_sentence(const Comparison& comparison) {
@@ -65,12 +53,12 @@ std::string length_sentence(const Comparison& comparison) {
     return "No item was solved by both, so their chain lengths cannot be compared.";
   const Interval& interval = comparison.words.interval;
   const std::string figures =
-      fmt::format("{:.1f} against {:.1f} words, difference {:+.2f}, 95% interval {:+.2f} to {:+.2f}",
+      fmt::format("{:.1f} against {:.1f} words, difference {:+.2f}, 95% interval {:+.2f} to {:+.2f}, {}",
                   comparison.second_lengths.words, comparison.first_lengths.words, comparison.words.mean,
-                  interval.low, interval.high);
+                  interval.low, interval.high, probability_text(comparison.words));
   const std::string where = fmt::format("On the {} {} both solve", comparison.solved_by_both,
                                         comparison.accuracy.seeds.size() > 1 ? "pairs of outputs" : "items");
-  if (interval.low <= 0 && interval.high >= 0) {
+  if (!comparison.words.shown()) {
     return fmt::format("{}, no difference in chain length is shown ({}).", where, figures);
   }
   return fmt::format("{}, {} writes {} chains ({}).", where, comparison.second,
@@ -82,7 +70,7 @@ void append_strata(std::vector<std::string>& sentences, const Comparison& compar
                    const Comparison::Strata& strata) {
   size_t not_shown = 0;
   for (const Comparison::Stratum& stratum : strata.groups) {
-    if (stratum.accuracy.adjusted >= significance) {
+    if (!stratum.accuracy.shown()) {
       ++not_shown;
       continue;
     }
@@ -92,14 +80,23 @@ void append_strata(std::vector<std::string>& sentences, const Comparison& compar
   }
   const bool all = not_shown == strata.groups.size();
   if (not_shown > 0) {
-    sentences.push_back(fmt::format(
-        "{}: a difference in accuracy between {} and {} is not shown in {} ({} tests, Holm's correction).",
-        strata.title, comparison.first, comparison.second,
-        all ? "any group" : fmt::format("the other {}", not_shown), strata.groups.size()));
+    sentences.push_back(
+        fmt::format("{}: a difference in accuracy between {} and {} is not shown in {} (Holm's correction "
+                    "over all groups of all pairs).",
+                    strata.title, comparison.first, comparison.second,
+                    all ? fmt::format("any of {} groups", not_shown)
+                        : fmt::format("the other {} of {} groups", not_shown, strata.groups.size())));
   }
 }
 
 }  // namespace
+
+std::string probability_text(const Test& test) {
+  std::string text = fmt::format("p = {:.3g}", test.probability);
+  if (test.adjusted > test.probability)
+    text += fmt::format(", {:.3g} after Holm's correction", test.adjusted);
+  return text;
+}
 
 std::vector<std::string> conclusions(const Comparison& comparison) {
   std::vector<std::string> sentences{accuracy_sentence(comparison), margin_sentence(comparison),

@@ -60,6 +60,7 @@ struct Recovered {
   Interval interval{0, 0};         // of found
   double excess = 0;               // found - chance
   Interval excess_interval{0, 0};  // 95%
+  Test excess_test;                // of "excess is 0", sign_flip over problems
   std::vector<double> items;       // found, per problem; NaN where nothing was needed
 };
 

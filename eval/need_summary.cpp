@@ -45,7 +45,9 @@ Recovered recover(const std::vector<std::vector<MatchRow>>& items, size_t row, H
   result.excess = mean_of(excess);
   if (!with_intervals) return result;
   result.interval = interval_of(result.items);
-  result.excess_interval = interval_of(excess);
+  const PairedDifference difference = paired_difference(std::span(&excess, 1));
+  result.excess_interval = difference.interval;
+  result.excess_test = difference;
   return result;
 }
 

@@ -47,7 +47,7 @@ struct RunReport {
 struct VariantReport {
   std::string label;
   std::vector<size_t> runs;  // indices into Report::runs
-  PairedDifference exact;    // mean share of right answers; interval over seeds, then items
+  Estimate exact;            // mean share of right answers; interval over seeds, then items
 };
 
 struct Report {
@@ -66,12 +66,13 @@ struct Report {
 
 // "97.6 [96.5, 98.4]", in percent; "-" for a share of nothing.
 std::string percent_with_interval(const Share& share);
-std::string percent_with_interval(const PairedDifference& share);
+std::string percent_with_interval(const Estimate& share);
 
 std::vector<Table> tables(const Report& report);
 Table need_table(const RunReport& run);
 std::vector<Plot> plots(const Report& report);
-// What the figures allow to conclude, one sentence each.
+// What the figures allow to conclude, one sentence each. Every claim has a test, and those of one kind
+// (adjust in comparison.h; times, weights on needed words, supports against chance) share Holm's correction.
 std::vector<std::string> sentences(const Report& report);
 
 std::string report_text(const Report& report);

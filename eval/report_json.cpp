@@ -107,11 +107,12 @@ Json comparison_json(const Comparison& comparison) {
   result["non_inferiority"] = {{"margin", non_inferiority_margin},
                                {"lower_bound", accuracy.keeps.lower_bound},
                                {"probability", accuracy.keeps.probability},
-                               {"shown", accuracy.keeps.shown}};
-  result["words_on_solved_by_both"] = {{"first", comparison.first_lengths.words},
-                                       {"second", comparison.second_lengths.words},
-                                       {"difference", comparison.words.mean},
-                                       {"interval", json(comparison.words.interval)}};
+                               {"adjusted_probability", accuracy.keeps.adjusted},
+                               {"shown", accuracy.keeps.shown()}};
+  result["words_on_solved_by_both"] = {
+      {"first", comparison.first_lengths.words},     {"second", comparison.second_lengths.words},
+      {"difference", comparison.words.mean},         {"interval", json(comparison.words.interval)},
+      {"probability", comparison.words.probability}, {"adjusted_probability", comparison.words.adjusted}};
   Json strata = Json::object();
   for (const Comparison::Strata& division : comparison.strata) {
     for (const Comparison::Stratum& stratum : division.groups) {
@@ -128,7 +129,8 @@ Json json(const Recovered& part) {
           {"interval", json(part.interval)},
           {"chance", part.chance},
           {"excess", part.excess},
-          {"excess_interval", json(part.excess_interval)}};
+          {"excess_interval", json(part.excess_interval)},
+          {"excess_probability", part.excess_test.probability}};
 }
 
 Json json(const NeedSummary& needs) {

@@ -145,7 +145,8 @@ Table variant_table(const Report& report) {
   Table table{"Variants over their seeds, right, %",
               {"variant", "seeds", "mean [95% interval]", "each seed"},
               {},
-              "Interval: seeds drawn with replacement, then problems; with few seeds it is too narrow."};
+              "Interval: seeds drawn with replacement, then problems, and never narrower than Wilson's for "
+              "one seed; with few seeds it is too narrow."};
   for (const VariantReport& variant : report.variants) {
     std::string each;
     for (const size_t run : variant.runs) {
@@ -166,15 +167,15 @@ std::vector<std::string> difference_row(const std::string& name, const AccuracyD
                       points(accuracy.interval.high)),
           fmt::format("{:.3g}", accuracy.probability),
           fmt::format("{:.3g}", accuracy.adjusted),
-          accuracy.adjusted < 0.05 ? "shown" : "not shown"};
+          accuracy.shown() ? "shown" : "not shown"};
 }
 
 Table difference_table(const Comparison& comparison) {
-  Table table{
-      fmt::format("Right answers of {} against {}", comparison.second, comparison.first),
-      {"problems", "count", "difference, points [95%]", "p", "p after Holm", "a difference is"},
-      {},
-      "Holm's correction: over the pairs of variants for all problems, over the groups within a division."};
+  Table table{fmt::format("Right answers of {} against {}", comparison.second, comparison.first),
+              {"problems", "count", "difference, points [95%]", "p", "p after Holm", "a difference is"},
+              {},
+              "Holm's correction: over the pairs of variants for all problems, over all groups of all pairs "
+              "for groups."};
   table.rows.push_back(difference_row("all", comparison.accuracy));
   for (const Comparison::Strata& strata : comparison.strata) {
     for (const Comparison::Stratum& stratum : strata.groups) {
@@ -196,7 +197,7 @@ std::string against_chance(const Recovered& part) {
 
 }  // namespace
 
-std::string percent_with_interval(const PairedDifference& share) {
+std::string percent_with_interval(const Estimate& share) {
   return fmt::format("{} [{}, {}]", percent(share.mean), percent(share.interval.low),
                      percent(share.interval.high));
 }

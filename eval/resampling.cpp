@@ -4,7 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
-#include <functional>
+#include <limits>
 #include <numeric>
 #include <stdexcept>
 
@@ -87,17 +87,54 @@ Resampled seed_item_bootstrap(std::span<const std::vector<double>> values, uint6
   return result;
 }
 
-PairedDifference paired_bootstrap(std::span<const double> first, std::span<const double> second,
-                                  uint64_t seed, int replicates) {
-  if (first.size() != second.size()) {
-    throw std::invalid_argument(
-        fmt::format("paired_bootstrap: two lists of the same length are needed, got {} and {} values",
-                    first.size(), second.size()));
+double sign_flip(std::span<const double> differences, uint64_t seed, int replicates) {
+  constexpr size_t most_exact = 12;
+  std::vector<double> sizes;
+  double observed = 0;
+  for (const double difference : differences) {
+    if (std::isnan(difference)) continue;
+    sizes.push_back(std::abs(difference));
+    observed += difference;
   }
-  std::vector<double> differences(first.size());
-  std::ranges::transform(second, first, differences.begin(), std::minus());
-  const Resampled resampled = seed_item_bootstrap(std::span(&differences, 1), seed, replicates);
-  return {resampled.mean, resampled.interval};
+  const double total = std::accumulate(sizes.begin(), sizes.end(), 0.0);
+  const double least = std::abs(observed) - 1e-12 * total;  // equal sums must not differ by rounding
+  const bool exact = sizes.size() <= most_exact;
+  const int64_t flips = exact ? int64_t{1} << sizes.size() : replicates;
+  data::CounterRng rng({seed, sizes.size()});
+  int64_t as_far = 0;
+  for (int64_t flip = 0; flip < flips; ++flip) {
+    double sum = 0;
+    for (size_t item = 0; item < sizes.size(); ++item) {
+      const bool minus = exact ? (flip >> item & 1) != 0 : rng.uniform(0, 1) != 0;
+      sum += minus ? -sizes[item] : sizes[item];
+    }
+    as_far += std::abs(sum) >= least ? 1 : 0;
+  }
+  // The observed signs are among all signs, but not among those that were drawn.
+  const int64_t added = exact ? 0 : 1;
+  return static_cast<double>(as_far + added) / static_cast<double>(flips + added);
+}
+
+PairedDifference paired_difference(std::span<const std::vector<double>> differences) {
+  PairedDifference result;
+  const Resampled resampled = seed_item_bootstrap(differences);
+  result.mean = resampled.mean;
+  result.interval = resampled.interval;
+  std::vector<double> means;
+  for (size_t item = 0; !differences.empty() && item < differences.front().size(); ++item) {
+    Sum sum;
+    for (const std::vector<double>& row : differences) sum.add(row[item], 1);
+    if (sum.count > 0) means.push_back(sum.total / sum.count);
+  }
+  result.items = std::ssize(means);
+  if (result.items < 6) {
+    const double unbounded = std::numeric_limits<double>::infinity();
+    result.interval = {-unbounded, unbounded};
+  }
+  result.probability = sign_flip(means);
+  if (differences.size() > 1) result.probability = std::max(result.probability, resampled.two_sided());
+  result.adjusted = result.probability;
+  return result;
 }
 
 std::vector<double> holm(std::span<const double> probabilities) {
@@ -112,6 +149,13 @@ std::vector<double> holm(std::span<const double> probabilities) {
     adjusted[order[rank]] = largest;
   }
   return adjusted;
+}
+
+void adjust(std::span<Test* const> family) {
+  std::vector<double> probabilities;
+  for (const Test* test : family) probabilities.push_back(test->probability);
+  const std::vector<double> adjusted = holm(probabilities);
+  for (size_t index = 0; index < family.size(); ++index) family[index]->adjusted = adjusted[index];
 }
 
 }  // namespace giantrabbit::eval

@@ -28,16 +28,29 @@ struct Resampled {
 Resampled seed_item_bootstrap(std::span<const std::vector<double>> values, uint64_t seed = 1,
                               int replicates = 4000);
 
-// Mean of second - first over the same items, with a percentile interval from resampled items.
-struct PairedDifference {
+// Two-sided p-value of "the differences are symmetric around 0": how often random signs make their mean as
+// far from 0 as it is; exact up to 12 of them. NaN does not count. Below 6 differences never under 5%.
+double sign_flip(std::span<const double> differences, uint64_t seed = 1, int replicates = 4000);
+
+// A mean with its 95% interval.
+struct Estimate {
   double mean = 0;
   Interval interval{0, 0};
 };
-PairedDifference paired_bootstrap(std::span<const double> first, std::span<const double> second,
-                                  uint64_t seed = 1, int replicates = 4000);
+
+// Mean of second - first over the same items.
+struct PairedDifference : Estimate, Test {
+  int64_t items = 0;  // those that count for some seed
+};
+// differences[seed][item], NaN where an item does not count. Interval: seed_item_bootstrap; without bounds
+// below 6 items, from which nothing can be shown at 5%. p-value: sign_flip of every item's mean over the
+// seeds; of several seeds the larger of that and the bootstrap's.
+PairedDifference paired_difference(std::span<const std::vector<double>> differences);
 
 // Holm's step-down correction: the adjusted p-value of each test, so that rejecting those below 5% keeps the
 // chance of any false rejection among all of them at 5%, whatever their dependence.
 std::vector<double> holm(std::span<const double> probabilities);
+// The same for tests that make one family.
+void adjust(std::span<Test* const> family);
 
 }  // namespace giantrabbit::eval

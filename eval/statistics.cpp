@@ -25,6 +25,76 @@ Interval wilson_at(double rate, double parts, double z) {
 
 double upper_normal_tail(double z) { return 0.5 * std::erfc(z / std::sqrt(2.0)); }
 
+double binomial(int64_t count, int64_t total, double rate) {
+  const auto k = static_cast<double>(count);
+  const auto n = static_cast<double>(total);
+  if (rate <= 0) return count == 0 ? 1 : 0;
+  if (rate >= 1) return count == total ? 1 : 0;
+  return std::exp(std::lgamma(n + 1) - std::lgamma(k + 1) - std::lgamma(n - k + 1) + k * std::log(rate) +
+                  (n - k) * std::log1p(-rate));
+}
+
+// What lies further from the mean has a probability below 1e-15.
+double reach(int64_t total, double rate) {
+  return 9 * std::sqrt(static_cast<double>(total) * rate * (1 - rate)) + 9;
+}
+
+// Probability of at least `least` of `total`.
+double upper_binomial_tail(int64_t least, int64_t total, double rate) {
+  if (rate >= 1) return least <= total ? 1 : 0;
+  const double mean = static_cast<double>(total) * rate;
+  const auto begin = std::max(least, static_cast<int64_t>(mean - reach(total, rate)));
+  const auto end = std::min(total, static_cast<int64_t>(mean + reach(total, rate)));
+  double tail = 0;
+  double term = begin <= end ? binomial(begin, total, rate) : 0;
+  for (int64_t count = begin; count <= end; ++count) {
+    tail += term;
+    term *= static_cast<double>(total - count) / static_cast<double>(count + 1) * rate / (1 - rate);
+  }
+  return std::min(tail, 1.0);
+}
+
+// For every number of items that only the first solved, the fewest that only the second has to solve for a
+// score of at least `score`; items + 1 where none is enough. The score grows with them.
+std::vector<int64_t> fewest_gained(int64_t items, double margin, double score) {
+  std::vector<int64_t> fewest;
+  for (int64_t lost = 0; lost <= items; ++lost) {
+    int64_t low = 0;
+    int64_t high = items - lost + 1;
+    while (low < high) {
+      const int64_t gained = (low + high) / 2;
+      const bool enough = tango_score({items - lost - gained, lost, gained, 0}, -margin) >= score;
+      (enough ? high : low) = enough ? gained : gained + 1;
+    }
+    fewest.push_back(low <= items - lost ? low : items + 1);
+  }
+  return fewest;
+}
+
+// Probability, when the second is worse by exactly the margin, of a score of at least the observed one; the
+// largest over a grid of shares of lost items, which is finer where those are few.
+double exact_probability(const PairedCounts& pairs, double margin) {
+  constexpr int grid = 64;
+  const int64_t items = pairs.total();
+  // Equal scores must not differ by rounding.
+  const std::vector<int64_t> fewest = fewest_gained(items, margin, tango_score(pairs, -margin) - 1e-9);
+  double largest = 0;
+  for (int point = 0; point <= grid; ++point) {
+    const double lost_share = margin + (1 - margin) / 2 * std::pow(static_cast<double>(point) / grid, 2);
+    const double gained_share = (lost_share - margin) / (1 - lost_share);  // of the items that are not lost
+    const double mean = static_cast<double>(items) * lost_share;
+    const auto end = std::min(items, static_cast<int64_t>(mean + reach(items, lost_share)));
+    double probability = 0;
+    for (auto lost = std::max<int64_t>(0, static_cast<int64_t>(mean - reach(items, lost_share))); lost <= end;
+         ++lost) {
+      probability += binomial(lost, items, lost_share) *
+                     upper_binomial_tail(fewest[static_cast<size_t>(lost)], items - lost, gained_share);
+    }
+    largest = std::max(largest, probability);
+  }
+  return std::min(largest, 1.0);
+}
+
 }  // namespace
 
 Interval wilson(int64_t count, int64_t total, double z) {
@@ -113,8 +183,10 @@ NonInferiority non_inferiority(const PairedCounts& pairs, double margin) {
   NonInferiority result;
   if (pairs.total() == 0) return result;
   result.lower_bound = tango_interval(pairs, z_one_sided_95).low;
-  result.probability = upper_normal_tail(tango_score(pairs, -margin));
-  result.shown = result.probability < 0.05;
+  result.probability =
+      std::max(upper_normal_tail(tango_score(pairs, -margin)), exact_probability(pairs, margin));
+  result.adjusted = result.probability;
+  if (!result.shown()) result.lower_bound = std::min(result.lower_bound, -margin);
   return result;
 }
 

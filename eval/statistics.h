@@ -53,16 +53,23 @@ double mcnemar(const PairedCounts& pairs);
 
 // Tango's score statistic (Statistics in Medicine 17, 1998) of H0: rate(second) - rate(first) = difference;
 // standard normal under H0. Unlike the Wald statistic its variance is estimated under H0, so that a sample
-// without discordant pairs is no proof of equality: the margin of 1 point then needs 268 items at the
-// one-sided 5% level.
+// without discordant pairs is no proof of equality.
 double tango_score(const PairedCounts& pairs, double difference);
 // Differences that the score test does not reject: two-sided with z.
 Interval tango_interval(const PairedCounts& pairs, double z = z_two_sided_95);
 
-struct NonInferiority {
-  double lower_bound = -1;  // one-sided 95% bound of rate(second) - rate(first)
-  double probability = 1;   // one-sided p-value of "second is worse by the margin or more"
-  bool shown = false;       // probability < 5%
+// A p-value and what is left of it after Holm's correction over the tests it is reported with.
+struct Test {
+  double probability = 1;
+  double adjusted = 1;
+  bool shown() const { return adjusted < 0.05; }
+};
+
+// Of "second is worse by the margin or more", one-sided: the larger of Tango's p-value and the exact
+// probability, at the margin and the worst share of discordant pairs, of a score as favourable as the one
+// observed. The score alone claims too much from few items.
+struct NonInferiority : Test {
+  double lower_bound = -1;  // one-sided 95% bound of rate(second) - rate(first); above -margin only if p < 5%
 };
 NonInferiority non_inferiority(const PairedCounts& pairs, double margin = non_inferiority_margin);
 

@@ -130,8 +130,8 @@ TEST(SeedComparisonTest, IntervalCoversTheSpreadOfSeeds) {
 
 // A bootstrap alone would call three equal seeds on 20 items proof of equality and of difference alike.
 TEST(SeedComparisonTest, AgreementOnFewItemsProvesNothing) {
-  EXPECT_FALSE(three_seeds({0, 0, 0}, 20).accuracy.keeps.shown);
-  EXPECT_TRUE(three_seeds({0, 0, 0}, 500).accuracy.keeps.shown);
+  EXPECT_FALSE(three_seeds({0, 0, 0}, 20).accuracy.keeps.shown());
+  EXPECT_TRUE(three_seeds({0, 0, 0}, 500).accuracy.keeps.shown());
   // Every seed loses the same single item of 10: McNemar's p for one seed is 1.
   EXPECT_DOUBLE_EQ(three_seeds({1, 1, 1}, 10).accuracy.probability, 1);
 }
@@ -155,7 +155,42 @@ TEST(StrataTest, HolmDecidesWhichGroupsAreClaimed) {
   const std::vector<std::string> sentences = conclusions(comparison);
   ASSERT_EQ(sentences.size(), 5U);
   EXPECT_TRUE(contains(sentences[3], "By family, a: sparse is less accurate than dense")) << sentences[3];
-  EXPECT_TRUE(contains(sentences[4], "not shown in the other 2 (3 tests")) << sentences[4];
+  EXPECT_TRUE(contains(sentences[4], "not shown in the other 2 of 3 groups")) << sentences[4];
+}
+
+// Two groupings, two pairs: one family of eight tests.
+TEST(StrataTest, GroupsOfAllPairsAreCorrectedTogether) {
+  const Evaluation dense = evaluation(100, 20, [](int) { return true; });
+  const Evaluation sparse = evaluation(100, 20, [](int index) { return index >= 7; });
+  Grouping grouping{"By size", {"a", "b"}, std::vector<std::vector<size_t>>(2)};
+  for (size_t item = 0; item < 100; ++item) grouping.membership[item < 7 ? 0 : 1].push_back(item);
+  Comparison once = compare_variants("dense", "sparse", {{&dense, &sparse, 1}}, {grouping, grouping});
+  EXPECT_NEAR(once.strata[1].groups[0].accuracy.adjusted, 4 * 2. / 128, 1e-12);
+  std::vector<Comparison> pairs(2, once);
+  adjust(pairs);
+  EXPECT_NEAR(pairs[0].strata[1].groups[0].accuracy.adjusted, 8 * 2. / 128, 1e-12);
+  EXPECT_FALSE(contains(conclusions(pairs[0])[3], "By size, a:"));
+}
+
+TEST(ComparisonTest, KeepingAccuracyAndChainLengthAreCorrectedOverPairs) {
+  const Evaluation dense = evaluation(310, 20, [](int) { return true; });
+  std::vector<Comparison> comparisons(3, compare(dense, dense));
+  EXPECT_TRUE(contains(conclusions(comparisons[0])[1], "is shown to be within 1 point"));
+  adjust(comparisons);
+  EXPECT_TRUE(contains(conclusions(comparisons[0])[1], "is not shown to be within 1 point"));
+
+  const Evaluation six = evaluation(6, 20, [](int) { return true; });
+  std::vector<Comparison> lengths(3, compare(six, evaluation(6, 23, [](int) { return true; })));
+  EXPECT_TRUE(contains(conclusions(lengths[0])[2], "longer chains")) << conclusions(lengths[0])[2];
+  adjust(lengths);
+  EXPECT_TRUE(contains(conclusions(lengths[0])[2], "no difference in chain length is shown"));
+}
+
+TEST(ComparisonTest, OneSolvedItemShowsNoDifferenceInLength) {
+  const Evaluation dense = evaluation(1, 20, [](int) { return true; });
+  const Evaluation sparse = evaluation(1, 23, [](int) { return true; });
+  const std::string sentence = conclusions(compare(dense, sparse))[2];
+  EXPECT_TRUE(contains(sentence, "no difference in chain length is shown")) << sentence;
 }
 
 TEST(StrataTest, SeveralComparisonsAreCorrectedTogether) {

@@ -99,6 +99,58 @@ TEST(ReportTest, TextShowsFiguresAndConclusions) {
   EXPECT_TRUE(shows(text, "Item item 11 could not be read")) << text;
   EXPECT_TRUE(shows(text, "2x3")) << text;
 }
+// The second run takes twice the time on every problem.
+Report twice_the_time(int64_t items) {
+  Report report = two_runs();
+  const auto times = [items](double second) {
+    return summarize(std::vector<TimedItem>(static_cast<size_t>(items), {{0, 0, second}, 10, 2, second}), 2);
+  };
+  report.runs[0].timing = times(0.010);
+  report.runs[1].timing = times(0.020);
+  return report;
+}
+
+TEST(ReportTest, TimesOfFewProblemsClaimNothing) {
+  EXPECT_TRUE(
+      shows(report_text(twice_the_time(1)), "No difference in time between dense and spa<rse is shown"));
+  EXPECT_TRUE(
+      shows(report_text(twice_the_time(5)), "No difference in time between dense and spa<rse is shown"));
+  EXPECT_TRUE(shows(report_text(twice_the_time(6)), "spa<rse is slower than dense (+10.00 ms per problem"));
+}
+
+TEST(ReportTest, TimesAgainstTheFirstVariantAreCorrectedTogether) {
+  Report report = twice_the_time(6);
+  report.runs.push_back(report.runs[1]);
+  report.variants.push_back({"third", {2}, {}});
+  EXPECT_TRUE(shows(report_text(report), "p = 0.0312, 0.0625 after Holm's correction"))
+      << report_text(report);
+  EXPECT_FALSE(shows(report_text(report), "slower"));
+}
+
+// Only the second seed of the second variant is slower.
+TEST(ReportTest, AllRunsOfAVariantStandForItsTime) {
+  Report report = twice_the_time(24);
+  report.runs = {report.runs[0], report.runs[0], report.runs[0], report.runs[1]};
+  report.variants = {{"dense", {0, 1}, {}}, {"sparse", {2, 3}, {}}};
+  for (size_t run = 0; run < 4; ++run) report.runs[run].seed = run % 2 == 0 ? 1 : 2;
+  EXPECT_TRUE(shows(report_text(report), "(+5.00 ms per problem")) << report_text(report);
+  EXPECT_TRUE(shows(report_text(report), "24 problems, 2 seeds")) << report_text(report);
+}
+
+TEST(ReportTest, SupportsOnTwoProblemsClaimNothing) {
+  Report report = two_runs();
+  NeedRow row{"decoder", "any", {}, {}, {}, {}, 3, 9};
+  row.values.excess = 0.4;
+  row.values.excess_interval = {0.3, 0.5};
+  row.values.excess_test = {0.5, 0.5};
+  row.support = row.values;
+  report.runs[0].needs.rows = {row, row};
+  report.runs[0].needs.rows[1].head = "mean";
+  EXPECT_TRUE(shows(report_text(report), "in a random one of its size is not shown")) << report_text(report);
+  report.runs[0].needs.rows[0].values.excess_test.probability = 0.001;
+  EXPECT_TRUE(shows(report_text(report), "in a random one of its size is shown")) << report_text(report);
+}
+
 
 TEST(ReportTest, HtmlIsOnePageAndEscapesNames) {
   const std::string html = report_html(two_runs());

@@ -14,31 +14,59 @@ namespace {
 
 constexpr double absent = std::numeric_limits<double>::quiet_NaN();
 
-TEST(PairedBootstrapTest, ConstantDifferenceHasNoWidth) {
-  const std::array<double, 4> first{1, 5, 2, 9};
-  const std::array<double, 4> second{1.5, 5.5, 2.5, 9.5};
-  const PairedDifference difference = paired_bootstrap(first, second);
+PairedDifference difference_of(const std::vector<double>& differences) {
+  return paired_difference(std::span(&differences, 1));
+}
+
+TEST(PairedDifferenceTest, ConstantDifferenceHasNoWidth) {
+  const PairedDifference difference = difference_of({0.5, 0.5, absent, 0.5, 0.5, 0.5, 0.5});
   EXPECT_DOUBLE_EQ(difference.mean, 0.5);
   EXPECT_DOUBLE_EQ(difference.interval.low, 0.5);
   EXPECT_DOUBLE_EQ(difference.interval.high, 0.5);
+  EXPECT_EQ(difference.items, 6);
 }
 
-TEST(PairedBootstrapTest, WidthMatchesTheStandardErrorAndIsDeterministic) {
-  std::vector<double> first(400, 0.0);
-  std::vector<double> second(400);
-  for (size_t index = 0; index < second.size(); ++index) second[index] = index % 2 == 0 ? 1.0 : -1.0;
-  const PairedDifference difference = paired_bootstrap(first, second);
+TEST(PairedDifferenceTest, WidthMatchesTheStandardErrorAndIsDeterministic) {
+  std::vector<double> differences(400);
+  for (size_t index = 0; index < differences.size(); ++index)
+    differences[index] = index % 2 == 0 ? 1.0 : -1.0;
+  const PairedDifference difference = difference_of(differences);
   // Standard error 1/20; a percentile of 4000 replicates strays by about 0.03 standard errors, here 0.0017.
   EXPECT_NEAR(difference.interval.low, -1.96 / 20, 0.006);
   EXPECT_NEAR(difference.interval.high, 1.96 / 20, 0.006);
-  EXPECT_EQ(paired_bootstrap(first, second).interval.low, difference.interval.low);
-  EXPECT_NE(paired_bootstrap(first, second, 2).interval.low, difference.interval.low);
+  EXPECT_EQ(difference_of(differences).interval.low, difference.interval.low);
+  EXPECT_EQ(difference_of(differences).probability, difference.probability);
 }
 
-TEST(PairedBootstrapTest, EmptyAndMismatchedInput) {
-  EXPECT_EQ(paired_bootstrap({}, {}).mean, 0);
-  const std::array<double, 2> two{1, 2};
-  EXPECT_THROW(paired_bootstrap(two, {}), std::invalid_argument);
+TEST(PairedDifferenceTest, FewItemsShowNothingHoweverEqualTheyAre) {
+  EXPECT_FALSE(difference_of({0.09}).shown());
+  EXPECT_TRUE(std::isinf(difference_of({0.09}).interval.low));
+  EXPECT_DOUBLE_EQ(difference_of({3, 3, 3, 3, 3}).probability, 2. / 32);
+  EXPECT_DOUBLE_EQ(difference_of({3, 3, 3, 3, 3, 3}).probability, 2. / 64);
+  EXPECT_EQ(paired_difference({}).probability, 1);
+}
+
+// Two seeds that disagree: their items' means are 0.
+TEST(PairedDifferenceTest, SeedsAreAveragedItemByItem) {
+  const std::vector<std::vector<double>> rows{{1, 1, 1, 1, 1, 1, 1}, {-1, -1, -1, -1, -1, -1, absent}};
+  const PairedDifference difference = paired_difference(rows);
+  EXPECT_EQ(difference.items, 7);
+  EXPECT_DOUBLE_EQ(difference.probability, 1);
+}
+
+// 1 - 2 + 3 = 2; of the eight sums of +-1 +-2 +-3 six are at least as far from 0.
+TEST(SignFlipTest, MatchesHandWorkedValues) {
+  EXPECT_DOUBLE_EQ(sign_flip(std::array{1., -2., 3.}), 6. / 8);
+  EXPECT_DOUBLE_EQ(sign_flip(std::array{1., 2., absent, 3.}), 2. / 8);
+  EXPECT_DOUBLE_EQ(sign_flip({}), 1);
+  EXPECT_DOUBLE_EQ(sign_flip(std::array{0., 0., 0.}), 1);
+}
+
+// 20 differences of 1, 15 of them positive: twice the binomial probability of 15 or more, 0.0414.
+TEST(SignFlipTest, DrawnSignsAgreeWithTheBinomial) {
+  std::vector<double> differences(20, 1.0);
+  std::fill_n(differences.begin(), 5, -1.0);
+  EXPECT_NEAR(sign_flip(differences), 0.0414, 0.012);
 }
 
 // Three seeds whose items all have the value 0, 0 and 3: the mean of a replicate is the number of times the

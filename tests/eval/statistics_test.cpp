@@ -108,29 +108,59 @@ TEST(TangoTest, EndsAtTheCriticalValueAndMirrors) {
   EXPECT_NEAR(mirrored.high, -interval.low, 1e-12);
 }
 
-// Without discordant pairs the lower bound solves n d / (1 - d) = z^2, so n = 99 z^2 = 267.9 items show 1
-// point.
+// Without discordant pairs, when one item of 100 is lost: 0.99^298 = 0.0500, 0.99^299 = 0.0495. The score
+// alone would be content with 99 z^2 = 267.9 items; its lower bound solves n d / (1 - d) = z^2.
 TEST(NonInferiorityTest, AgreementAloneNeedsEnoughItems) {
-  EXPECT_FALSE(non_inferiority({9, 0, 0, 0}).shown);
-  EXPECT_FALSE(non_inferiority({267, 0, 0, 0}).shown);
-  EXPECT_TRUE(non_inferiority({268, 0, 0, 0}).shown);
+  EXPECT_FALSE(non_inferiority({9, 0, 0, 0}).shown());
+  EXPECT_FALSE(non_inferiority({298, 0, 0, 0}).shown());
+  EXPECT_TRUE(non_inferiority({299, 0, 0, 0}).shown());
+  EXPECT_NEAR(non_inferiority({299, 0, 0, 0}).probability, std::pow(0.99, 299), 1e-9);
   const double square = z_one_sided_95 * z_one_sided_95;
   EXPECT_NEAR(non_inferiority({9, 0, 0, 0}).lower_bound, -square / (9 + square), 1e-12);
 }
 
+// Three gained of three: probability 0.495^3 when half of the items are lost and all others gained. Tango's
+// p-value alone is 0.04.
+TEST(NonInferiorityTest, ThreeItemsShowNothing) {
+  const NonInferiority result = non_inferiority({0, 0, 3, 0});
+  EXPECT_NEAR(result.probability, std::pow(0.495, 3), 1e-9);
+  EXPECT_FALSE(result.shown());
+  EXPECT_LE(result.lower_bound, -non_inferiority_margin);
+}
+
+// At the margin no more than 5% of all outcomes may be claimed, whatever the share of discordant pairs.
+TEST(NonInferiorityTest, ClaimsAreWrongInAtMostFivePercent) {
+  constexpr int items = 25;
+  for (const double lost_share : {0.01, 0.03, 0.07, 0.15, 0.3, 0.5}) {
+    const double gained_share = lost_share - non_inferiority_margin;
+    double claimed = 0;
+    for (int lost = 0; lost <= items; ++lost) {
+      for (int gained = 0; lost + gained <= items; ++gained) {
+        if (!non_inferiority({items - lost - gained, lost, gained, 0}).shown()) continue;
+        const int rest = items - lost - gained;
+        claimed += std::exp(std::lgamma(items + 1) - std::lgamma(lost + 1) - std::lgamma(gained + 1) -
+                            std::lgamma(rest + 1)) *
+                   std::pow(lost_share, lost) * std::pow(gained_share, gained) *
+                   std::pow(1 - lost_share - gained_share, rest);
+      }
+    }
+    EXPECT_LE(claimed, 0.05) << lost_share;
+  }
+}
+
 TEST(NonInferiorityTest, DependsOnDirection) {
-  EXPECT_TRUE(non_inferiority({1900, 5, 60, 35}).shown);
-  EXPECT_FALSE(non_inferiority({1900, 60, 5, 35}).shown);
+  EXPECT_TRUE(non_inferiority({1900, 5, 60, 35}).shown());
+  EXPECT_FALSE(non_inferiority({1900, 60, 5, 35}).shown());
   // Half a point worse, but with 2% discordant pairs 500 items cannot show "less than 1 point worse".
-  EXPECT_FALSE(non_inferiority({480, 6, 4, 10}).shown);
-  EXPECT_FALSE(non_inferiority({}).shown);
+  EXPECT_FALSE(non_inferiority({480, 6, 4, 10}).shown());
+  EXPECT_FALSE(non_inferiority({}).shown());
   EXPECT_EQ(non_inferiority({}).lower_bound, -1);
 }
 
 TEST(NonInferiorityTest, ShownExactlyWhenTheBoundClearsTheMargin) {
   for (int64_t lost = 0; lost < 40; ++lost) {
     const NonInferiority result = non_inferiority({1950 - lost, lost, 20, 30});
-    EXPECT_EQ(result.shown, result.lower_bound > -non_inferiority_margin) << lost;
+    EXPECT_EQ(result.shown(), result.lower_bound > -non_inferiority_margin) << lost;
   }
 }
 
