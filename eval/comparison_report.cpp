@@ -25,10 +25,9 @@ std::vector<size_t> solved_by_all(const std::vector<Evaluation>& evaluations) {
   return solved;
 }
 
-RunReport describe(const Run& run, bool unique_name) {
+RunReport describe(const Run& run) {
   RunReport entry;
-  entry.name = run.name;
-  entry.label = unique_name ? run.name : run.directory.string();
+  entry.label = run.name;
   entry.directory = run.directory.string();
   entry.attention = run.config.attention;
   entry.format = run.task.format;
@@ -44,7 +43,7 @@ void add_accuracy(Report& report, const std::vector<Run>& runs, const std::vecto
   const std::vector<size_t> solved = solved_by_all(evaluations);
   for (size_t index = 0; index < runs.size(); ++index) {
     const Evaluation& evaluation = evaluations[index];
-    RunReport entry = describe(runs[index], std::ranges::count(runs, runs[index].name, &Run::name) == 1);
+    RunReport entry = describe(runs[index]);
     entry.all = measure(view(evaluation));
     entry.step_validity = validity_by_step(view(evaluation));
     for (const Grouping& grouping : report.groupings) {

@@ -25,8 +25,7 @@ struct LengthTime {
 };
 
 struct RunReport {
-  std::string name;   // the run directory's last part
-  std::string label;  // the same, or the whole path where two runs share a name
+  std::string label;  // make_names_distinct in variant.h
   std::string directory;
   std::string attention;
   std::string format;

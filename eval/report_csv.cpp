@@ -1,7 +1,10 @@
-// See report_csv.h. Two tables of one title cannot occur: titles name their run.
+// See report_csv.h. Invariant: no file is written twice.
 #include "eval/report_csv.h"
 
 #include <cctype>
+#include <set>
+
+#include <fmt/format.h>
 
 #include "data/atomic_file.h"
 
@@ -38,8 +41,12 @@ std::string file_stem(const std::string& title) {
 
 void write_csv(const Report& report, const std::filesystem::path& folder) {
   std::filesystem::create_directories(folder);
+  // Stems drop characters, so different titles may share one.
+  std::set<std::string> written;
   const auto write = [&](const std::string& kind, const std::string& name, const std::string& text) {
-    data::write_file_atomically(folder / (kind + "-" + name + ".csv"), text);
+    std::string stem = kind + "-" + name;
+    for (int copy = 2; !written.insert(stem).second; ++copy) stem = fmt::format("{}-{}-{}", kind, name, copy);
+    data::write_file_atomically(folder / (stem + ".csv"), text);
   };
   for (const Plot& plot : plots(report)) write("plot", plot.name, to_csv(plot));
   for (const HeatMap& map : report.pictures) write("picture", file_stem(map.name), to_csv(map));

@@ -8,8 +8,8 @@
 namespace giantrabbit::eval {
 
 // Writes into `folder`, which is made if it is not there: plot-<name>.csv with series, x, y and the interval,
-// picture-<name>.csv with the weights, table-<title>.csv with the cells as shown. Every file is written
-// atomically.
+// picture-<name>.csv with the weights, table-<title>.csv with the cells as shown; "-2" and so on behind
+// a name that is taken. Every file is written atomically.
 void write_csv(const Report& report, const std::filesystem::path& folder);
 
 // What stands before ", " in letters, digits and dashes: "Chain length, mean words before ANS" ->

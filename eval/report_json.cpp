@@ -160,7 +160,7 @@ Json run_json(const RunReport& run, const std::vector<Grouping>& groupings) {
     }
     groups[groupings[index].title] = std::move(members);
   }
-  return {{"name", run.name},
+  return {{"name", run.label},
           {"exact", json(run.all.exact)},
           {"chain_valid", json(run.all.chain_valid)},
           {"steps_valid", json(run.all.steps_valid)},
@@ -217,7 +217,7 @@ nlohmann::ordered_json report_json(const Report& report) {
   root["variants"] = Json::array();
   for (const VariantReport& variant : report.variants) {
     Json names = Json::array();
-    for (const size_t run : variant.runs) names.push_back(report.runs[run].name);
+    for (const size_t run : variant.runs) names.push_back(report.runs[run].label);
     root["variants"].push_back(
         {{"name", variant.label},
          {"runs", std::move(names)},

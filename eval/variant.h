@@ -7,7 +7,13 @@
 #include <string>
 #include <vector>
 
+#include "eval/run.h"
+
 namespace giantrabbit::eval {
+
+// Makes the runs' names unique: as many last parts of the directory as tell a run from the others, then its
+// changes ("dense@window=8"); " #2" behind what is named twice.
+void make_names_distinct(std::span<Run> runs);
 
 struct RunIdentity {
   std::string label;          // unique among the runs
@@ -16,7 +22,7 @@ struct RunIdentity {
 };
 
 struct Variant {
-  std::string label;         // what the labels of its runs begin with; one run: its label
+  std::string label;         // what the labels of its runs begin with, and their changes; one run: its label
   std::vector<size_t> runs;  // indices
 };
 std::vector<Variant> group_runs(std::span<const RunIdentity> runs);

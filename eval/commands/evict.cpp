@@ -14,6 +14,7 @@
 #include "eval/report.h"
 #include "eval/run.h"
 #include "eval/table.h"
+#include "eval/variant.h"
 
 namespace giantrabbit::eval {
 namespace {
@@ -89,12 +90,14 @@ void run_evict(std::span<const std::string> arguments) {
   const auto seed = static_cast<uint64_t>(whole_number(parsed, "seed", 0));
   std::vector<Run> runs;
   for (const std::string& directory : parsed.runs) runs.push_back(load_run(directory));
+  make_names_distinct(runs);
   const ProblemSet set = draw_problems(common_task(runs, "compare them one by one"), "test", seed,
                                        whole_number(parsed, "count", 1));
   std::vector<Line> lines;
   for (Run& run : runs) {
     lines.push_back(measure_line(run, set.problems, {EvictionRule::recency, 1, seed}));
     for (const double share : keep) {
+      if (share == 1) continue;  // every rule keeps everything: the line above
       for (const EvictionRule rule : eviction_rules) {
         lines.push_back(measure_line(run, set.problems, {rule, share, seed}));
       }

@@ -7,6 +7,7 @@
 #include "eval/metrics.h"
 #include "eval/report.h"
 #include "eval/run.h"
+#include "eval/variant.h"
 
 namespace giantrabbit::eval {
 namespace {
@@ -36,6 +37,7 @@ void run_exam(std::span<const std::string> arguments) {
 
   std::vector<Run> runs;
   for (const std::string& directory : parsed.runs) runs.push_back(load_run(directory));
+  make_names_distinct(runs);
   const std::vector<data::Problem> problems = data::exam_problems();
   std::vector<Evaluation> evaluations;
   for (Run& run : runs) {

@@ -7,6 +7,7 @@
 #include "eval/commands/problem_options.h"
 #include "eval/comparison_report.h"
 #include "eval/inspection.h"
+#include "eval/variant.h"
 
 namespace giantrabbit::eval {
 namespace {
@@ -56,6 +57,7 @@ void print_inspection(Run& run, const data::Problem& problem, const InspectionOp
 
 void print_summary(std::vector<Run>& runs, const ProblemSet& set, double mass) {
   Report report;
+  make_names_distinct(runs);
   for (Run& run : runs) {
     fmt::print(stderr, "tracing {} on {} problems\n", run.name, set.problems.size());
     require_words(run, set.problems);

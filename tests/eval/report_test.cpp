@@ -39,7 +39,6 @@ Evaluation first_right(int right) {
 RunReport run_report(const std::string& name, const Evaluation& judged,
                      const std::vector<Grouping>& groupings) {
   RunReport run;
-  run.name = name;
   run.label = name;
   run.directory = "runs/" + name;
   run.attention = "softmax";
@@ -231,6 +230,18 @@ TEST(ReportTest, WithoutTimesAndTraces) {
     run.cost = {};
   }
   const std::string text = report_text(report);
+// "spa<rse" and "spa>rse" share a stem.
+TEST(ReportCsvTest, TablesOfOneStemAreTwoFiles) {
+  const std::filesystem::path folder = std::filesystem::path(testing::TempDir()) / "csv_stems";
+  std::filesystem::remove_all(folder);
+  Report report = two_runs();
+  report.runs[0].label = "spa>rse";
+  report.runs[0].cost.layers[0].name = "decoder.7.self";
+  write_csv(report, folder);
+  EXPECT_TRUE(shows(data::read_file(folder / "table-attention-of-spa-rse.csv"), "decoder.7.self"));
+  EXPECT_TRUE(shows(data::read_file(folder / "table-attention-of-spa-rse-2.csv"), "decoder.0.self"));
+}
+
   EXPECT_FALSE(shows(text, "Time, ms"));
   EXPECT_FALSE(shows(text, "Attention of"));
   EXPECT_FALSE(shows(text, "difference in time"));

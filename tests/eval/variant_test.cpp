@@ -1,6 +1,8 @@
 // Grouping of runs by everything but the seed.
 #include "eval/variant.h"
 
+#include <filesystem>
+
 #include <gtest/gtest.h>
 
 #include "data/atomic_file.h"
@@ -54,6 +56,41 @@ TEST(VariantTest, SingleRunsPairWhateverTheirSeeds) {
   const std::vector<RunIdentity> runs{{"a", "a", 1}, {"b", "b", 2}};
   const std::vector<Variant> variants = group_runs(runs);
   EXPECT_EQ(pair_by_seed(variants[0], variants[1], runs).size(), 1U);
+}
+
+std::vector<std::string> distinct_names(const std::vector<std::pair<std::string, std::string>>& runs) {
+  std::vector<Run> named(runs.size());
+  for (size_t index = 0; index < runs.size(); ++index) {
+    named[index].directory = std::filesystem::path(testing::TempDir()) / "names" / runs[index].first;
+    std::filesystem::create_directories(named[index].directory);
+    named[index].name = named[index].directory.filename().string() + runs[index].second;
+  }
+  make_names_distinct(named);
+  std::vector<std::string> names;
+  for (const Run& run : named) names.push_back(run.name);
+  return names;
+}
+
+TEST(DistinctNamesTest, TheShortestPartsThatTellRunsApart) {
+  using Names = std::vector<std::string>;
+  EXPECT_EQ(distinct_names({{"x/dense", ""}, {"x/sparse", ""}}), (Names{"dense", "sparse"}));
+  EXPECT_EQ(
+      distinct_names({{"p/d", ""}, {"p/d", "@window=8"}, {"q/d", ""}, {"q/d", "@window=8"}, {"p/e", ""}}),
+      (Names{"p/d", "p/d@window=8", "q/d", "q/d@window=8", "e"}));
+  EXPECT_EQ(distinct_names({{"a/x/d", ""}, {"b/x/d", ""}}), (Names{"a/x/d", "b/x/d"}));
+}
+
+TEST(DistinctNamesTest, OneRunTwiceIsNumbered) {
+  EXPECT_EQ(distinct_names({{"p/d", ""}, {"p/d", ""}}), (std::vector<std::string>{"d", "d #2"}));
+}
+
+TEST(VariantTest, LabelsKeepTheChange) {
+  const std::vector<RunIdentity> runs{
+      {"d-1", "x", 1}, {"d-1@window=8", "y", 1}, {"d-2", "x", 2}, {"d-2@window=8", "y", 2}};
+  const std::vector<Variant> variants = group_runs(runs);
+  ASSERT_EQ(variants.size(), 2U);
+  EXPECT_EQ(variants[0].label, "d");
+  EXPECT_EQ(variants[1].label, "d@window=8");
 }
 
 // Through run directories: the seed does not count, every other setting does, those of training too.
