@@ -145,16 +145,7 @@ void add_attention(RunReport& entry, Run& run, const std::vector<data::Problem>&
 void add_ladders(Report& report, std::vector<Run>& runs, const ReportPlan& plan) {
   fmt::print(stderr, "forcing a chain of {} words through every run\n", plan.lengths.back());
   const ForcedChain chain = forced_chain(runs.front().task, plan.lengths.back());
-  const std::vector<Ladder> ladders = climb(runs, chain, {plan.lengths, plan.weights});
-  for (size_t index = 0; index < runs.size(); ++index) {
-    for (const Rung& rung : ladders[index].rungs) {
-      report.runs[index].ladder.push_back({static_cast<double>(rung.position), rung.token});
-    }
-  }
-  report.crossovers.push_back({ladders.front().predicted_crossover, "predicted"});
-  if (const auto measured = ladders.front().line.crossover()) {
-    report.crossovers.push_back({*measured, "measured"});
-  }
+  report.ladders = climb(runs, chain, {plan.lengths, plan.weights});
 }
 
 }  // namespace
@@ -184,6 +175,8 @@ std::vector<ForcedItem> reference_items(const std::vector<data::Problem>& proble
 
 Report build_report(std::vector<Run>& runs, const ProblemSet& set, const ReportPlan& plan) {
   for (const Run& run : runs) require_words(run, set.problems);
+  if (!plan.lengths.empty()) check_lengths(runs, plan.lengths);
+  make_names_distinct(runs);
   Report report;
   report.machine = this_machine();
   report.items = set.description;

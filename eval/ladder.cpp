@@ -12,6 +12,7 @@
 #include "data/batch.h"
 #include "data/example_source.h"
 #include "eval/clock.h"
+#include "model/option_set.h"
 
 namespace giantrabbit::eval {
 namespace {
@@ -112,18 +113,12 @@ class Climber {
   std::vector<ops::CachedAttentionCounters> counters_;  // after every token
 };
 
-void check_positions(std::span<const Run> runs, const ForcedChain& chain, int64_t longest) {
-  for (const Run& run : runs) {
-    const model::ModelConfig& config = run.config;
-    if (config.position != "signpost" && config.position != "learned") continue;
-    const int64_t needed = longest + (config.encoder ? 0 : std::ssize(chain.prompt));
-    if (needed > config.max_positions) {
-      throw std::runtime_error(fmt::format(
-          "{}: the run knows {} positions, {} are needed; choose shorter --lengths or a run with a "
-          "larger model.max_positions",
-          run.directory.string(), config.max_positions, needed));
-    }
-  }
+// Tokens that a run can write behind the prompt.
+int64_t positions_left(const Run& run, const data::Words& prompt) {
+  const model::ModelConfig& config = run.config;
+  if (config.position != "signpost" && config.position != "learned")
+    return std::numeric_limits<int64_t>::max();
+  return config.max_positions - (config.encoder ? 0 : std::ssize(prompt));
 }
 
 }  // namespace
@@ -145,6 +140,24 @@ ForcedChain forced_chain(const TaskConfig& task, int64_t length) {
   }
   chain.words.resize(static_cast<size_t>(length));
   return chain;
+}
+
+int64_t longest_chain(std::span<const Run> runs) {
+  int64_t longest = std::numeric_limits<int64_t>::max();
+  const data::Words prompt = forced_chain(runs.front().task, 0).prompt;
+  for (const Run& run : runs) longest = std::min(longest, positions_left(run, prompt));
+  return longest;
+}
+
+void check_lengths(std::span<const Run> runs, std::span<const int64_t> lengths) {
+  const data::Words prompt = forced_chain(runs.front().task, 0).prompt;
+  for (const Run& run : runs) {
+    if (lengths.back() <= positions_left(run, prompt)) continue;
+    throw model::OptionError(fmt::format(
+        "--lengths {}: {} has positions for {} tokens of a chain; choose shorter lengths or a run with a "
+        "larger model.max_positions",
+        lengths.back(), run.directory.string(), positions_left(run, prompt)));
+  }
 }
 
 std::optional<double> TimeLine::crossover() const {
@@ -179,7 +192,7 @@ double predicted_crossover(const model::ModelConfig& config, int64_t weight_byte
 std::vector<Ladder> climb(std::span<Run> runs, const ForcedChain& chain, const LadderPlan& plan) {
   const torch::NoGradGuard no_grad;
   const int64_t longest = plan.lengths.back();
-  check_positions(runs, chain, longest);
+  check_lengths(runs, plan.lengths);
   std::vector<Climber> climbers;
   climbers.reserve(runs.size());
   for (Run& run : runs) climbers.emplace_back(run, chain, plan.weights);

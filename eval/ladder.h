@@ -26,6 +26,11 @@ struct ForcedChain {
 };
 ForcedChain forced_chain(const TaskConfig& task, int64_t length);
 
+// The most tokens of such a chain that every run has positions for.
+int64_t longest_chain(std::span<const Run> runs);
+// Throws model::OptionError, which says --lengths, unless that many are enough for the last of `lengths`.
+void check_lengths(std::span<const Run> runs, std::span<const int64_t> lengths);
+
 // What one token costs around a position, self-attention summed over layers and heads.
 struct TokenWork {
   double keys_visible = 0;
@@ -69,8 +74,7 @@ struct LadderPlan {
   model::WeightType weights = model::WeightType::float32;
   int repeats = 3;  // of prefill and encode
 };
-// One thread's worth of work per run; throws std::runtime_error when a run knows fewer positions than the
-// longest length.
+// One thread's worth of work per run; checks the lengths as check_lengths.
 std::vector<Ladder> climb(std::span<Run> runs, const ForcedChain& chain, const LadderPlan& plan);
 
 double predicted_crossover(const model::ModelConfig& config, int64_t weight_bytes);

@@ -8,6 +8,7 @@
 #include "data/item_file.h"
 #include "eval/attention_cost.h"
 #include "eval/comparison.h"
+#include "eval/ladder.h"
 #include "eval/learning_curve.h"
 #include "eval/machine.h"
 #include "eval/metrics.h"
@@ -17,12 +18,6 @@
 #include "eval/timing.h"
 
 namespace giantrabbit::eval {
-
-// Time of one written token at one length of the chain, seconds; of a ladder of forced lengths.
-struct LengthTime {
-  double length = 0;
-  Spread per_token;
-};
 
 struct RunReport {
   std::string label;  // make_names_distinct in variant.h
@@ -39,7 +34,6 @@ struct RunReport {
   AttentionCost cost;
   NeedSummary needs;
   LearningCurve learning;
-  std::vector<LengthTime> ladder;  // empty unless it was measured
 };
 
 // Runs that differ in their seed only, taken together.
@@ -59,7 +53,7 @@ struct Report {
   std::vector<Comparison> comparisons;    // of every two variants that share a seed
   std::vector<std::string> not_compared;  // sentences about those that do not
   std::vector<HeatMap> pictures;          // attention on one solved problem, one a run
-  std::vector<Plot::Mark> crossovers;     // where keys cost the first run as much as weights
+  std::vector<Ladder> ladders;            // one a run, in their order; empty unless they were measured
   std::vector<data::ItemFile::Refused> refused;
 };
 

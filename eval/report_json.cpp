@@ -3,6 +3,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "eval/ladder_report.h"
+
 namespace giantrabbit::eval {
 namespace {
 
@@ -223,6 +225,8 @@ nlohmann::ordered_json report_json(const Report& report) {
          {"runs", std::move(names)},
          {"exact", {{"mean", variant.exact.mean}, {"interval", json(variant.exact.interval)}}}});
   }
+  root["ladders"] = Json::array();  // of --lengths, one a run
+  for (const Ladder& ladder : report.ladders) root["ladders"].push_back(ladder_json(ladder));
   root["comparisons"] = Json::array();
   for (const Comparison& comparison : report.comparisons) {
     root["comparisons"].push_back(comparison_json(comparison));

@@ -151,12 +151,15 @@ Plot ladder_plot(const Report& report) {
       "Median and quartiles. Vertical lines: where keys cost the first run as much as the rest, predicted "
       "from "
       "its shape and measured.";
-  plot.marks = report.crossovers;
-  for (const RunReport& run : report.runs) {
-    PlotSeries series{run.label, {}};
-    for (const LengthTime& point : run.ladder) {
-      series.points.push_back({point.length, 1000 * point.per_token.median, 1000 * point.per_token.low,
-                               1000 * point.per_token.high});
+  if (report.ladders.empty()) return plot;
+  const Ladder& first = report.ladders.front();
+  plot.marks.push_back({first.predicted_crossover, "predicted"});
+  if (const auto measured = first.line.crossover()) plot.marks.push_back({*measured, "measured"});
+  for (const Ladder& ladder : report.ladders) {
+    PlotSeries series{ladder.name, {}};
+    for (const Rung& rung : ladder.rungs) {
+      series.points.push_back({static_cast<double>(rung.position), 1000 * rung.token.median,
+                               1000 * rung.token.low, 1000 * rung.token.high});
     }
     if (!series.points.empty()) plot.series.push_back(std::move(series));
   }

@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "eval/ladder_report.h"
 #include "eval/report.h"
 
 namespace giantrabbit::eval {
@@ -239,6 +240,7 @@ std::vector<Table> tables(const Report& report) {
   if (!report.runs.front().timing.items.empty()) all.push_back(time_table(report));
   if (report.runs.front().cost.items > 0) {
     for (const RunReport& run : report.runs) all.push_back(density_table(run));
+  for (Table& table : ladder_tables(report.ladders)) all.push_back(std::move(table));
     all.push_back(cost_table(report));
   }
   for (const RunReport& run : report.runs) {

@@ -57,6 +57,7 @@ void run_compare(std::span<const std::string> arguments) {
 
   std::vector<Run> runs;
   for (const std::string& directory : parsed.runs) runs.push_back(load_run(directory));
+  if (!plan.lengths.empty()) common_task(runs, "they cannot be forced through one chain of --lengths");
   const ProblemSet problems = choose_problems(parsed, runs, count);
   const Report report = build_report(runs, problems, plan);
   fmt::print("{}", report_text(report));

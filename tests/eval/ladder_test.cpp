@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "model/option_set.h"
 #include "tiny_run.h"
 
 namespace giantrabbit::eval {
@@ -68,11 +69,13 @@ TEST(LadderTest, PositionsBehindTheTableAreRefused) {
   config.max_positions = 100;
   std::vector<eval::Run> runs = {load_run(write_tiny_run("ladder_short", config, 1))};
   try {
-    climb(runs, forced_chain({}, 101), {{101}, model::WeightType::float32, 1});
+    check_lengths(runs, std::vector<int64_t>{64, 101});
     FAIL() << "101 positions of 100 were accepted";
-  } catch (const std::runtime_error& error) {
+  } catch (const model::OptionError& error) {
     EXPECT_NE(std::string(error.what()).find("model.max_positions"), std::string::npos) << error.what();
   }
+  EXPECT_NO_THROW(check_lengths(runs, std::vector<int64_t>{100}));
+  EXPECT_EQ(longest_chain(runs), 100);
 }
 
 }  // namespace

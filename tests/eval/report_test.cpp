@@ -191,15 +191,22 @@ TEST(ReportTest, PlotsShowWhatWasMeasured) {
   EXPECT_TRUE(std::ranges::none_of(all, [](const Plot& plot) { return plot.name == "time-length"; }));
 }
 
-TEST(ReportTest, TheTimingLadderIsPlottedWhereItIs) {
+TEST(ReportTest, TheTimingLadderIsInEveryForm) {
   Report report = two_runs();
-  report.runs[0].ladder = {{64, {0.001, 0.001, 0.002, 0.003}}, {1024, {0.001, 0.002, 0.004, 0.005}}};
-  report.crossovers = {{900, "predicted"}, {1100, "measured"}};
+  Ladder dense{"dense", {}, {0.0011, 1e-6}, 4000, 900};
+  dense.rungs = {{64, {0.001, 0.001, 0.002, 0.003}, {}, 0, 0},
+                 {1024, {0.001, 0.002, 0.004, 0.005}, {}, 0, 0}};
+  report.ladders = {dense, dense};
   const std::vector<Plot> all = plots(report);
   const auto ladder = std::ranges::find(all, "time-length", &Plot::name);
   ASSERT_NE(ladder, all.end());
   EXPECT_DOUBLE_EQ(ladder->series[0].points[1].y, 4);
   EXPECT_TRUE(shows(gnuplot_script(*ladder), "set label \"measured\" at 1100,")) << gnuplot_script(*ladder);
+  EXPECT_TRUE(shows(report_text(report), "crossover measured")) << report_text(report);
+  const nlohmann::json json = report_json(report)["ladders"][0];
+  EXPECT_DOUBLE_EQ(json["predicted_crossover"], 900);
+  EXPECT_NEAR(json["crossover"], 1100, 1e-9);
+  EXPECT_EQ(json["rungs"][1]["position"], 1024);
 }
 
 TEST(ReportTest, SeveralSeedsHaveATableOfTheirOwn) {
