@@ -74,7 +74,7 @@ void CostCounter::add(const model::AttentionRecord& record, int64_t tokens) {
       cost.density += ratio(count, visible);
       cost.page_density += ratio(pages, pages_visible);
       if (written) {
-        sums_.keys_scored += static_cast<double>(visible);
+        sums_.keys_visible += static_cast<double>(visible);
         sums_.value_bytes += static_cast<double>(count * head_width_) * bytes_per_number;
       }
     }
@@ -112,9 +112,9 @@ AttentionCost CostCounter::result() const {
     }
   }
   const auto tokens = static_cast<double>(std::max<int64_t>(1, sums_.tokens));
-  means.keys_scored /= tokens;
+  means.keys_visible /= tokens;
   means.value_bytes /= tokens;
-  means.key_bytes = means.keys_scored * static_cast<double>(head_width_) * bytes_per_number;
+  means.key_bytes = means.keys_visible * static_cast<double>(head_width_) * bytes_per_number;
   return means;
 }
 

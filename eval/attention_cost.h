@@ -1,8 +1,9 @@
-// How much of what it may see a model's attention uses, and what that costs in keys scored and bytes read.
+// How much of what it may see a model's attention uses, and what that costs at most in keys and bytes read.
 // Measured by forcing given outputs through the network, so that compared runs see the same tokens.
 //
 // Element density is not cost: hardware skips whole pages of keys, so the page density stands beside it.
-// Every visible key is scored (K is read in full); of V only rows with a nonzero weight are read.
+// Keys and bytes of K are an upper bound: as if every visible key were scored. What the sparse decoder really
+// scores is counted by its own counters (eval/ladder.h). Of V only rows with a nonzero weight are read.
 #pragma once
 
 #include <functional>
@@ -39,8 +40,8 @@ struct AttentionCost {
   int64_t items = 0;
   int64_t tokens = 0;  // written tokens they belong to
   // Decoder only, per written token, summed over layers and heads.
-  double keys_scored = 0;
-  double key_bytes = 0;
+  double keys_visible = 0;  // upper bound of the keys scored
+  double key_bytes = 0;     // of all visible keys
   double value_bytes = 0;
 };
 

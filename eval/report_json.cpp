@@ -61,7 +61,7 @@ Json json(const AttentionCost& cost) {
   return {{"items", cost.items},
           {"tokens", cost.tokens},
           {"keys_per_page", keys_per_page},
-          {"keys_scored_per_token", cost.keys_scored},
+          {"keys_visible_per_token", cost.keys_visible},
           {"key_bytes_per_token", cost.key_bytes},
           {"value_bytes_per_token", cost.value_bytes},
           {"layers", std::move(layers)}};

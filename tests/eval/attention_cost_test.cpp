@@ -54,7 +54,7 @@ TEST(CostCounterTest, HandMadeSupports) {
   EXPECT_DOUBLE_EQ(layer.union_density, (2 / 20.0 + 4 / 40.0) / 2);
   EXPECT_DOUBLE_EQ(layer.mean().keys_used, 2);
   // Per token: 2 heads x (20 + 40) keys / 2 tokens; 8 used keys / 2 tokens; 8 numbers of 4 bytes each.
-  EXPECT_DOUBLE_EQ(cost.keys_scored, 60);
+  EXPECT_DOUBLE_EQ(cost.keys_visible, 60);
   EXPECT_DOUBLE_EQ(cost.key_bytes, 60 * 8 * 4);
   EXPECT_DOUBLE_EQ(cost.value_bytes, 4 * 8 * 4);
 }
@@ -64,7 +64,7 @@ TEST(CostCounterTest, EncoderIsNoCostOfWrittenTokens) {
   trace.attentions.push_back(record("encoder.0.self", 1, 4, {4}, {{0, 3}}));
   CostCounter counter(8);
   counter.add(trace, 1);
-  EXPECT_EQ(counter.result().keys_scored, 0);
+  EXPECT_EQ(counter.result().keys_visible, 0);
   EXPECT_DOUBLE_EQ(counter.result().layers[0].heads[0].density, 0.5);
 }
 
@@ -75,7 +75,7 @@ TEST(CostCounterTest, EmptyRowsAndInvisibleKeys) {
   counter.add(trace, 2);
   EXPECT_EQ(counter.result().layers[0].heads[0].density, 0);
   EXPECT_EQ(counter.result().layers[0].heads[0].page_density, 0);
-  EXPECT_EQ(CostCounter(8).result().keys_scored, 0);
+  EXPECT_EQ(CostCounter(8).result().keys_visible, 0);
 }
 
 TEST(CostCounterTest, RejectsBatches) {
@@ -120,7 +120,7 @@ TEST(MeasureAttentionTest, KeysScoredFollowFromTheLengths) {
     // Token u sees u + 1 written tokens and the prompt, in the memory or as its own prefix.
     const double mean_keys = (output + 1) / 2 + prompt;
     const AttentionCost cost = measure_attention(network, data::Vocabulary(), items);
-    EXPECT_NEAR(cost.keys_scored, mean_keys * 2 * 2, 1e-9)
+    EXPECT_NEAR(cost.keys_visible, mean_keys * 2 * 2, 1e-9)
         << (encoder ? "encoder" : "prefix");  // layers x heads
   }
 }

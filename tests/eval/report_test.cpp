@@ -98,6 +98,7 @@ TEST(ReportTest, TextShowsFiguresAndConclusions) {
   EXPECT_TRUE(shows(text, "Item item 11 could not be read")) << text;
   EXPECT_TRUE(shows(text, "2x3")) << text;
 }
+
 // The second run takes twice the time on every problem.
 Report twice_the_time(int64_t items) {
   Report report = two_runs();
@@ -149,7 +150,6 @@ TEST(ReportTest, SupportsOnTwoProblemsClaimNothing) {
   report.runs[0].needs.rows[0].values.excess_test.probability = 0.001;
   EXPECT_TRUE(shows(report_text(report), "in a random one of its size is shown")) << report_text(report);
 }
-
 
 TEST(ReportTest, HtmlIsOnePageAndEscapesNames) {
   const std::string html = report_html(two_runs());
@@ -230,13 +230,6 @@ TEST(ReportCsvTest, OneFileForEveryPlotAndTable) {
   EXPECT_TRUE(data::read_file(folder / "table-by-size.csv").starts_with(",problems,"));
 }
 
-TEST(ReportTest, WithoutTimesAndTraces) {
-  Report report = two_runs();
-  for (RunReport& run : report.runs) {
-    run.timing = {};
-    run.cost = {};
-  }
-  const std::string text = report_text(report);
 // "spa<rse" and "spa>rse" share a stem.
 TEST(ReportCsvTest, TablesOfOneStemAreTwoFiles) {
   const std::filesystem::path folder = std::filesystem::path(testing::TempDir()) / "csv_stems";
@@ -249,6 +242,13 @@ TEST(ReportCsvTest, TablesOfOneStemAreTwoFiles) {
   EXPECT_TRUE(shows(data::read_file(folder / "table-attention-of-spa-rse-2.csv"), "decoder.0.self"));
 }
 
+TEST(ReportTest, WithoutTimesAndTraces) {
+  Report report = two_runs();
+  for (RunReport& run : report.runs) {
+    run.timing = {};
+    run.cost = {};
+  }
+  const std::string text = report_text(report);
   EXPECT_FALSE(shows(text, "Time, ms"));
   EXPECT_FALSE(shows(text, "Attention of"));
   EXPECT_FALSE(shows(text, "difference in time"));
