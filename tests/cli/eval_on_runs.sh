@@ -2,7 +2,7 @@
 # giantrabbit-eval on runs of two training steps: names, lengths, and that few problems claim nothing.
 # Usage: eval_on_runs.sh PATH/TO/giantrabbit-train PATH/TO/giantrabbit-eval
 set -u
-train=$1 program=$2
+train=$(realpath "$1") program=$(realpath "$2")
 folder=$(mktemp -d) || exit 1
 trap 'rm -rf "$folder"' EXIT
 cd "$folder" || exit 1
@@ -34,7 +34,7 @@ expect 0 "Attention of two/run@window=8" compare one/run one/run@window=8 two/ru
   --traced 1 --csv csv
 never '0\.0 \[0\.0, 0\.0\]'
 [ "$(ls csv | grep -c '^table-attention-of-')" -eq 4 ] || report "four tables are not four files: $(ls csv)"
-expect 0 "two/run  none" evict one/run two/run --keep 1 --count 1
+expect 0 "two/run     none" evict one/run two/run --keep 1 --count 1
 [ "$(grep -c '/run' out)" -eq 2 ] || report "--keep 1 measures the full cache more than once"
 
 expect 0 "is shown (" compare one/run two/run@window=8 --count 1 --timed 1 --traced 0
