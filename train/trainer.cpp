@@ -102,18 +102,22 @@ torch::Tensor Trainer::batch_loss(const data::Batch& batch) {
   return model::sequence_loss(config_.model, logits, batch.target, data::Vocabulary::pad);
 }
 
+void Trainer::require_finite(const char* what, double value) const {
+  if (std::isfinite(value)) return;
+  const bool kept = newest_checkpoint(directory_.checkpoints()).has_value();
+  throw std::runtime_error(fmt::format("{} became {} at step {}{}", what, value, counters_.step,
+                                       kept ? "; the last checkpoint is kept" : ""));
+}
+
 double Trainer::step() {
   const data::Batch batch = batcher_.next();
   optimizer_->zero_gradients();
   const torch::Tensor loss = batch_loss(batch);
+  const double value = loss.item<double>();
+  require_finite("the loss", value);
   loss.backward();
   const LrSchedule schedule{config_.train.schedule, config_.train.warmup_steps, config_.train.final_fraction};
-  optimizer_->step(schedule.factor(counters_.step, share()));
-  const double value = loss.item<double>();
-  if (!std::isfinite(value)) {
-    throw std::runtime_error(
-        fmt::format("the loss became {} at step {}; the last checkpoint is kept", value, counters_.step));
-  }
+  require_finite("the gradient's norm", optimizer_->step(schedule.factor(counters_.step, share())));
   ++counters_.step;
   counters_.tokens += batch.target_tokens;
   counters_.position = batcher_.position();
@@ -161,6 +165,9 @@ void Trainer::log_interval(bool force) {
 }
 
 void Trainer::checkpoint() {
+  for (const torch::Tensor& weight : network_->parameters()) {
+    require_finite("a weight", weight.detach().abs().max().item<double>());
+  }
   save_checkpoint(directory_.checkpoints(), network_, *optimizer_, counters_);
   last_checkpoint_ = counters_.seconds;
 }

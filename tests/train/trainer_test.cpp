@@ -242,10 +242,34 @@ TEST(TrainerTest, InfiniteLossStopsTheRun) {
   const fs::path directory = tiny::fresh_directory("infinite");
   Trainer trainer(config, directory, false);
   trainer.step();
-  const torch::NoGradGuard guard;
-  trainer.network()->parameters()[0].fill_(std::nan(""));
-  const torch::AutoGradMode recording(true);
-  EXPECT_NE(tiny::error_of([&] { trainer.step(); }).find("nan at step 1"), std::string::npos);
+  torch::Tensor weight = trainer.network()->parameters()[0];
+  weight.data().fill_(std::nan(""));
+  const torch::Tensor other = trainer.network()->parameters()[1].clone();
+  EXPECT_EQ(tiny::error_of([&] { trainer.step(); }), "the loss became nan at step 1");
+  EXPECT_TRUE(tensors_equal(trainer.network()->parameters()[1], other)) << "no weight is touched";
+}
+
+TEST(TrainerTest, InfiniteWeightsAreNeverSaved) {
+  RunConfig config = tiny::run_config();
+  config.train.steps = 1;
+  config.train.warmup_steps = 0;
+  config.train.learning_rate = 1e39;
+  const fs::path directory = tiny::fresh_directory("infinite_weights");
+  Trainer trainer(config, directory, false);
+  const std::string error = tiny::error_of([&] { trainer.run(&keep_going); });
+  EXPECT_TRUE(error.starts_with("a weight became ")) << error;
+  EXPECT_EQ(error.find("checkpoint is kept"), std::string::npos) << error;
+  EXPECT_FALSE(fs::exists(directory / "checkpoints"));
+  EXPECT_FALSE(fs::exists(directory / "model.safetensors"));
+}
+
+TEST(TrainerTest, AnErrorSaysThatTheCheckpointIsKeptWhereThereIsOne) {
+  RunConfig config = tiny::run_config();
+  Trainer trainer(config, tiny::fresh_directory("kept"), false);
+  EXPECT_FALSE(trainer.run(&stop_now));
+  trainer.network()->parameters()[0].data().fill_(std::nan(""));
+  EXPECT_EQ(tiny::error_of([&] { trainer.step(); }),
+            "the loss became nan at step 1; the last checkpoint is kept");
 }
 
 }  // namespace
