@@ -67,11 +67,10 @@ Trainer::Trainer(RunConfig& config, const std::filesystem::path& out, bool resum
   counters_.next_validation = config.train.validation_interval;
   if (resume) {
     if (const auto file = newest_checkpoint(directory_.checkpoints())) {
-      counters_ = load_checkpoint(*file, network_, *optimizer_);
-      batcher_.seek(counters_.position);
+      counters_ = load_checkpoint(*file, network_, *optimizer_, batcher_);
     }
   }
-  log_.emplace(directory_.metrics(), counters_.step);
+  log_.emplace(directory_.metrics(), counters_);
   last_checkpoint_ = counters_.seconds;
 }
 
@@ -149,6 +148,14 @@ double Trainer::validate() {
   return evaluation.exact();
 }
 
+// A validation or an update may last longer than the interval: what was missed is not made up for.
+void Trainer::advance_validation() {
+  counters_.next_validation += config_.train.validation_interval;
+  if (counters_.next_validation <= share()) {
+    counters_.next_validation = share() + config_.train.validation_interval;
+  }
+}
+
 void Trainer::log_interval(bool force) {
   if (counters_.interval_steps == 0 || (!force && counters_.step % log_steps != 0)) return;
   const double elapsed = counters_.seconds - counters_.interval_start;
@@ -189,8 +196,8 @@ bool Trainer::run(const volatile std::sig_atomic_t* stop) {
     if (config_.train.validation_interval > 0 && share() >= counters_.next_validation && share() < 1) {
       const double before = counters_.seconds;
       exact_ = validate();
-      counters_.next_validation += config_.train.validation_interval;
       tick();
+      advance_validation();
       counters_.interval_start +=
           counters_.seconds - before;  // validation does not count in tokens per second
     }
@@ -203,7 +210,7 @@ bool Trainer::run(const volatile std::sig_atomic_t* stop) {
   log_interval(true);
   exact_ = validate();
   tick();
-  checkpoint();  // behind the last line: a run killed before it writes that line once more after dropping it
+  checkpoint();  // behind the last line: a run killed before it drops that line and writes it once more
   directory_.write_result(network_, counters_, exact_);
   progress_.finish(progress_state());
   return true;

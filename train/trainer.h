@@ -39,6 +39,7 @@ class Trainer {
   void require_finite(const char* what, double value) const;
   void tick();
   double validate();
+  void advance_validation();
   void log_interval(bool force);
   void checkpoint();  // throws where a weight is not finite: such a run could not be continued
   ProgressState progress_state() const;

@@ -31,6 +31,8 @@ struct Trainee {
   RunConfig config;
   model::GiantRabbit network{nullptr};
   std::optional<Optimizer> optimizer;
+  data::ExampleSource source{"row-reduction", data::ChainFormat::prod, data::Split::train, 1};
+  data::Batcher batcher{source, 128, 1};
 };
 
 const Counters counters{7, 1234567890123, 0.1 + 0.2, 0.7, {3, 4}, 1.0 / 3, 5, 2.5, 1e-300 / 3, 6, 8};
@@ -45,12 +47,14 @@ TEST(CheckpointTest, RoundTrip) {
   Trainee source(1), target(2);
   const fs::path file = written_checkpoint("round_trip", source);
   const torch::Tensor drawn = torch::rand({3});
-  const Counters read = load_checkpoint(file, target.network, *target.optimizer);
+  const Counters read = load_checkpoint(file, target.network, *target.optimizer, target.batcher);
   EXPECT_TRUE(test_support::tensors_equal(torch::rand({3}), drawn));  // the random state came back
   EXPECT_EQ(read.step, 7);
   EXPECT_EQ(read.tokens, 1234567890123);
   EXPECT_EQ(read.seconds, 0.1 + 0.2);
   EXPECT_EQ(read.processor_seconds, 0.7);
+  EXPECT_EQ(target.batcher.position().pool, 3u);
+  EXPECT_EQ(target.batcher.position().batch, 4u);
   EXPECT_EQ(read.position.pool, 3u);
   EXPECT_EQ(read.position.batch, 4u);
   EXPECT_EQ(read.next_validation, 1.0 / 3);
@@ -84,7 +88,7 @@ TEST(CheckpointTest, KeepsTheLastTwoAndIgnoresOtherFiles) {
 }
 
 void expect_refused(const fs::path& file, Trainee& setup, const std::string& part) {
-  const std::string error = error_of([&] { load_checkpoint(file, setup.network, *setup.optimizer); });
+  const std::string error = error_of([&] { load_checkpoint(file, setup.network, *setup.optimizer, setup.batcher); });
   EXPECT_TRUE(error.starts_with(file.string() + ": ")) << error;
   EXPECT_NE(error.find(part), std::string::npos) << error;
   EXPECT_EQ(error.find('\n'), std::string::npos) << error;
@@ -122,25 +126,75 @@ TEST(CheckpointTest, DamagedTruncatedOrForeign) {
   expect_refused(file.parent_path() / "none.safetensors", setup, "");
 }
 
+TEST(CheckpointTest, ImpossibleCountersAreRefusedWithTheFile) {
+  Trainee setup(1);
+  const fs::path file = written_checkpoint("counters", setup);
+  model::Metadata metadata;
+  const model::NamedTensors state = model::from_safetensors(data::read_file(file), &metadata);
+  const auto rewrite = [&](const std::string& name, const std::string& value) {
+    model::Metadata changed = metadata;
+    changed[name] = value;
+    data::write_file_atomically(file, model::to_safetensors(state, changed));
+  };
+  for (const auto& [name, value] : std::vector<std::pair<std::string, std::string>>{
+           {"step", "-7"}, {"seconds", "inf"}, {"seconds", "-0x1p+0"}, {"next_validation", "nan"},
+           {"interval_loss", "-inf"}}) {
+    rewrite(name, value);
+    expect_refused(file, setup, "the counter '" + name + "' is '" + value + "'");
+  }
+  rewrite("batch", "999999");
+  expect_refused(file, setup, "batch 999999 was asked for");
+  rewrite("interval_loss", "-0x1p-30");  // a sum of losses near 0 after rounding
+  EXPECT_EQ(load_checkpoint(file, setup.network, *setup.optimizer, setup.batcher).interval_loss, -0x1p-30);
+}
+
+// At a step with its lines of loss and validation written.
+Counters written_at(int64_t step) {
+  Counters at;
+  at.step = at.validated_step = step;
+  return at;
+}
+
 TEST(MetricsLogTest, ResumingDropsLaterLines) {
   const fs::path directory = tiny::fresh_directory("metrics");
   fs::create_directories(directory);
   const fs::path file = directory / "metrics.jsonl";
   {
-    MetricsLog log(file, 0);
-    for (const int step : {50, 100, 100, 150}) log.write({{"step", step}, {"loss", 0.5}});
+    MetricsLog log(file, {});
+    for (const int step : {50, 100, 150}) log.write({{"step", step}, {"loss", 0.5}});
   }
-  { MetricsLog log(file, 150); }
-  EXPECT_EQ(tiny::timeless_metrics(directory).size(), 4u);
-  MetricsLog(file, 100).write({{"step", 120}});
+  { MetricsLog log(file, written_at(150)); }
+  EXPECT_EQ(tiny::timeless_metrics(directory).size(), 3u);
+  MetricsLog(file, written_at(100)).write({{"step", 120}});
   EXPECT_EQ(tiny::timeless_metrics(directory),
             (std::vector<std::string>{R"({"loss":0.5,"step":50})", R"({"loss":0.5,"step":100})",
-                                      R"({"loss":0.5,"step":100})", R"({"step":120})"}));
+                                      R"({"step":120})"}));
   std::ofstream(file, std::ios::app) << "{\"step\": 12";  // a killed writer's last line
-  { MetricsLog log(file, 110); }
-  EXPECT_EQ(tiny::timeless_metrics(directory).size(), 3u);
-  { MetricsLog log(file, 0); }
+  { MetricsLog log(file, written_at(110)); }
+  EXPECT_EQ(tiny::timeless_metrics(directory).size(), 2u);
+  std::ofstream(file, std::ios::app) << "{\"step\": \"x\"}\n";
+  { MetricsLog log(file, written_at(110)); }
+  EXPECT_EQ(tiny::timeless_metrics(directory).size(), 2u) << "a damaged line ends what is kept";
+  { MetricsLog log(file, {}); }
   EXPECT_EQ(data::read_file(file), "");
+}
+
+// A checkpoint of the last step may be older than the last lines, which bear the same step.
+TEST(MetricsLogTest, LinesOfTheResumedStepAreKeptOnlyIfTheyWereWritten) {
+  const fs::path directory = tiny::fresh_directory("same_step");
+  fs::create_directories(directory);
+  const auto kept = [&](const Counters& resumed) {
+    data::write_file_atomically(directory / "metrics.jsonl",
+                                "{\"step\":3,\"loss\":1}\n{\"step\":3,\"validation_exact\":0}\n");
+    { MetricsLog log(directory / "metrics.jsonl", resumed); }
+    return tiny::timeless_metrics(directory).size();
+  };
+  Counters at = written_at(3);
+  EXPECT_EQ(kept(at), 2u);
+  at.validated_step = 0;
+  EXPECT_EQ(kept(at), 1u);
+  at.interval_steps = 3;
+  EXPECT_EQ(kept(at), 0u);
 }
 
 std::string directory_error(const fs::path& path, RunConfig config, bool resume) {

@@ -204,6 +204,29 @@ TEST(TrainerTest, LinesBehindTheCheckpointAreWrittenAgain) {
   expect_same_run(parts, whole);
 }
 
+TEST(TrainerTest, ARunKilledBehindItsLastLinesRepeatsNone) {
+  RunConfig config = tiny::run_config();
+  const fs::path whole = whole_run("whole", config), parts = tiny::fresh_directory("last_lines");
+  for (int step = 0; step < 12; ++step) EXPECT_FALSE(Trainer(config, parts, step > 0).run(&stop_now));
+  // The newest checkpoint is of the last step, but older than the lines that end the run.
+  fs::copy_file(whole / "metrics.jsonl", parts / "metrics.jsonl", fs::copy_options::overwrite_existing);
+  EXPECT_TRUE(Trainer(config, parts, true).run(&keep_going));
+  expect_same_run(parts, whole);
+}
+
+TEST(TrainerTest, MissedValidationsAreNotMadeUpFor) {
+  RunConfig config = tiny::run_config();
+  config.train.validation_interval = 0.3;
+  const fs::path directory = tiny::fresh_directory("missed");
+  Trainer trainer(config, directory, false);
+  for (int step = 0; step < 9; ++step) trainer.step();  // as long as a slow validation: past 0.3 and 0.6
+  EXPECT_TRUE(trainer.run(&keep_going));
+  int validations = 0;
+  for (const std::string& line : tiny::timeless_metrics(directory))
+    validations += line.find("validation_exact") != std::string::npos;
+  EXPECT_EQ(validations, 2) << "one after step 10, one at the end";
+}
+
 TEST(TrainerTest, FinishedRunStaysAsItIs) {
   RunConfig config = tiny::run_config();
   const fs::path directory = whole_run("finished", config), copy = tiny::fresh_directory("finished_copy");
