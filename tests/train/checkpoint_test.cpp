@@ -202,15 +202,64 @@ std::string directory_error(const fs::path& path, RunConfig config, bool resume)
 }
 
 TEST(RunDirectoryTest, NeverOverwritesARun) {
-  const fs::path path = tiny::fresh_directory("directory") / "deep";
   const RunConfig config = tiny::run_config();
+  for (const std::string held :
+       {"checkpoints/step-00000003.safetensors", "model.safetensors", "metrics.jsonl"}) {
+    SCOPED_TRACE(held);
+    const fs::path path = tiny::fresh_directory("directory") / "deep";
+    fs::create_directories((path / held).parent_path());
+    std::ofstream(path / held) << "{}";  // without config.toml, as somebody may have deleted it
+    const std::string error = directory_error(path, config, false);
+    EXPECT_TRUE(error.starts_with(path.string() + ": already holds a run")) << error;
+    EXPECT_FALSE(fs::exists(path / "config.toml"));
+  }
+}
+
+TEST(RunDirectoryTest, AStartThatFailedAtOnceMayBeRepeated) {
+  const fs::path path = tiny::fresh_directory("repeated");
+  RunConfig config = tiny::run_config();
   EXPECT_EQ(directory_error(path, config, false), "no error");
-  const std::string written = data::read_file(path / "config.toml");
-  RunConfig other = config;
-  other.model.width = 32;
-  const std::string error = directory_error(path, other, false);
-  EXPECT_TRUE(error.starts_with(path.string() + ": already holds a run")) << error;
-  EXPECT_EQ(data::read_file(path / "config.toml"), written);
+  std::ofstream(path / "metrics.jsonl") << "";
+  config.model.width = 32;
+  EXPECT_EQ(directory_error(path, config, false), "no error");
+  EXPECT_NE(data::read_file(path / "config.toml").find("width = 32"), std::string::npos);
+}
+
+TEST(RunDirectoryTest, ARunThatIsStillGoingIsLeftAlone) {
+  const fs::path path = tiny::fresh_directory("going");
+  RunConfig config = tiny::run_config();
+  const RunDirectory running(path, config, data::Vocabulary(), false);
+  const fs::path being_written = path / "config.toml.tmp.17";
+  std::ofstream(being_written) << "x";
+  for (const bool resume : {false, true})
+    EXPECT_EQ(directory_error(path, config, resume), path.string() + ": its run is still going on");
+  EXPECT_TRUE(fs::exists(being_written));
+}
+
+TEST(RunDirectoryTest, FilesOfKilledWritersAreRemoved) {
+  const fs::path path = tiny::fresh_directory("leftovers");
+  EXPECT_EQ(directory_error(path, tiny::run_config(), false), "no error");
+  fs::create_directories(path / "checkpoints");
+  for (const std::string name : {"config.toml.tmp.17", "checkpoints/step-00000001.safetensors.tmp.18",
+                                 "notes.tmp.txt", "notes.tmp."}) {
+    std::ofstream(path / name) << "x";
+  }
+  EXPECT_EQ(directory_error(path, tiny::run_config(), true), "no error");
+  EXPECT_FALSE(fs::exists(path / "config.toml.tmp.17"));
+  EXPECT_TRUE(fs::is_empty(path / "checkpoints"));
+  EXPECT_TRUE(fs::exists(path / "notes.tmp.txt") && fs::exists(path / "notes.tmp."));
+}
+
+TEST(RunDirectoryTest, LoweredLimitsAreRefused) {
+  const fs::path path = tiny::fresh_directory("lowered");
+  RunConfig config = tiny::run_config();
+  EXPECT_EQ(directory_error(path, config, false), "no error");
+  config.train.steps = 2;
+  EXPECT_NE(directory_error(path, config, true).find("started with train.steps = 12, it cannot be resumed with 2"),
+            std::string::npos);
+  config.train.steps = 0;  // no limit
+  config.train.minutes = 1;
+  EXPECT_EQ(directory_error(path, config, true), "no error");
 }
 
 TEST(RunDirectoryTest, ResumeRefusesChangesButForLimits) {
