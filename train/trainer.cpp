@@ -59,7 +59,8 @@ Trainer::Trainer(RunConfig& config, const std::filesystem::path& out, bool resum
               static_cast<uint64_t>(config.task.seed)),
       validation_(config.task.task, source_.format(), data::Split::validation, 1),
       directory_(out, config, source_.vocabulary(), resume),
-      batcher_(source_, config.train.batch_tokens, static_cast<uint64_t>(config.task.seed)),
+      batcher_(source_, config.train.batch_tokens, static_cast<uint64_t>(config.task.seed),
+               config.model.max_positions),
       progress_(out.filename().empty() ? out.parent_path().filename().string() : out.filename().string()) {
   torch::manual_seed(static_cast<uint64_t>(config.task.seed));
   network_ = model::GiantRabbit(config.model, eval::token_traits(source_.vocabulary()));
