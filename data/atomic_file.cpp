@@ -43,7 +43,8 @@ void sync_folder(const std::filesystem::path& folder) {
 }  // namespace
 
 void write_file_atomically(const std::filesystem::path& file, std::string_view bytes) {
-  const std::filesystem::path temporary = file.string() + std::string(temporary_mark) + std::to_string(::getpid());
+  const std::filesystem::path temporary =
+      file.string() + std::string(temporary_mark) + std::to_string(::getpid());
   const int descriptor = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
   if (descriptor < 0) fail(temporary, "create", errno);
   try {

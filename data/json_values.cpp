@@ -30,8 +30,8 @@ Rational to_rational(const nlohmann::json& value, const char* field) {
       throw ProblemError(fmt::format("given.{}: {}", field, error.what()));
     }
   }
-  throw ProblemError(
-      fmt::format("given.{}: expected whole numbers below 2^63 or \"p/q\" strings, got {}", field, value.dump()));
+  throw ProblemError(fmt::format("given.{}: expected whole numbers below 2^63 or \"p/q\" strings, got {}",
+                                 field, value.dump()));
 }
 
 Vector to_vector(const nlohmann::json& list, const char* field) {

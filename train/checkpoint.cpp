@@ -56,7 +56,8 @@ T number(const model::Metadata& metadata, const std::string& name, std::string_v
   T value{};
   const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), value, format...);
   const bool is_read = error == std::errc() && stop == text.data() + text.size();
-  const bool in_range = std::isfinite(static_cast<double>(value)) && (value >= T{} || name == "interval_loss");
+  const bool in_range =
+      std::isfinite(static_cast<double>(value)) && (value >= T{} || name == "interval_loss");
   if (!is_read || !in_range) {
     throw std::runtime_error(fmt::format("the counter '{}' is '{}'", name, field(metadata, name)));
   }
@@ -121,8 +122,8 @@ std::optional<std::filesystem::path> newest_checkpoint(const std::filesystem::pa
   return files.empty() ? std::nullopt : std::optional(files.back());
 }
 
-Counters load_checkpoint(const std::filesystem::path& file, model::GiantRabbit& network,
-                         Optimizer& optimizer, data::Batcher& batcher) {
+Counters load_checkpoint(const std::filesystem::path& file, model::GiantRabbit& network, Optimizer& optimizer,
+                         data::Batcher& batcher) {
   try {
     model::Metadata metadata;
     const model::NamedTensors all = model::from_safetensors(data::read_file(file), &metadata);

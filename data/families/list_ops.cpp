@@ -71,8 +71,8 @@ class ListOpsJudge final : public ChainJudge {
     return written;
   }
 
-  // A line that names no ready operator is taken for the next one in order if it may be meant (the same operator
-  // with as many arguments), so that one slip counts once; other lines evaluate nothing.
+  // A line that names no ready operator is taken for the next one in order if it may be meant (the same
+  // operator with as many arguments), so that one slip counts once; other lines evaluate nothing.
   void judge(const Written& written, StepVerdict& verdict) {
     const size_t next = *expression_.ready().begin();
     size_t meant = next;

@@ -94,8 +94,8 @@ TEST_F(ItemFileTest, DeeplyNestedItemsAreRefused) {
       text += R"({"id": "A", "family": "RREF", "given": {"A": )" + value + "}}" + separator;
       text += R"({"id": "row", "family": "RREF", "given": {"A": [)" + value + "]}}" + separator;
       text += R"({"id": "value", "family": "RREF", "given": {"A": [[)" + value + "]]}}" + separator;
-      text += R"({"id": "edge", "family": "PATH", "given": {"start": 1, "targets": [2, 3], "edges": [)" + value +
-              "]}}" + separator;
+      text += R"({"id": "edge", "family": "PATH", "given": {"start": 1, "targets": [2, 3], "edges": [)" +
+              value + "]}}" + separator;
       text += R"({"id": )" + value + R"(, "family": "RREF", "given": {"A": 1}})" + separator;
     }
     const ItemFile file = read(text + item_a + (list ? "]" : ""));
@@ -103,8 +103,9 @@ TEST_F(ItemFileTest, DeeplyNestedItemsAreRefused) {
     ASSERT_EQ(file.problems.size(), 1U);
     EXPECT_EQ(file.problems[0].id, "a");
   }
-  EXPECT_EQ(read(R"({"id": "a", "family": "RREF", "given": {"A": [[1]]}, "answer": )" + deep + "}").problems.size(),
-            1U)
+  EXPECT_EQ(
+      read(R"({"id": "a", "family": "RREF", "given": {"A": [[1]]}, "answer": )" + deep + "}").problems.size(),
+      1U)
       << "fields that are not read may hold anything";
 }
 

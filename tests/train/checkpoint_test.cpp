@@ -88,7 +88,8 @@ TEST(CheckpointTest, KeepsTheLastTwoAndIgnoresOtherFiles) {
 }
 
 void expect_refused(const fs::path& file, Trainee& setup, const std::string& part) {
-  const std::string error = error_of([&] { load_checkpoint(file, setup.network, *setup.optimizer, setup.batcher); });
+  const std::string error =
+      error_of([&] { load_checkpoint(file, setup.network, *setup.optimizer, setup.batcher); });
   EXPECT_TRUE(error.starts_with(file.string() + ": ")) << error;
   EXPECT_NE(error.find(part), std::string::npos) << error;
   EXPECT_EQ(error.find('\n'), std::string::npos) << error;
@@ -136,9 +137,12 @@ TEST(CheckpointTest, ImpossibleCountersAreRefusedWithTheFile) {
     changed[name] = value;
     data::write_file_atomically(file, model::to_safetensors(state, changed));
   };
-  for (const auto& [name, value] : std::vector<std::pair<std::string, std::string>>{
-           {"step", "-7"}, {"seconds", "inf"}, {"seconds", "-0x1p+0"}, {"next_validation", "nan"},
-           {"interval_loss", "-inf"}}) {
+  for (const auto& [name, value] :
+       std::vector<std::pair<std::string, std::string>>{{"step", "-7"},
+                                                        {"seconds", "inf"},
+                                                        {"seconds", "-0x1p+0"},
+                                                        {"next_validation", "nan"},
+                                                        {"interval_loss", "-inf"}}) {
     rewrite(name, value);
     expect_refused(file, setup, "the counter '" + name + "' is '" + value + "'");
   }
@@ -255,8 +259,9 @@ TEST(RunDirectoryTest, LoweredLimitsAreRefused) {
   RunConfig config = tiny::run_config();
   EXPECT_EQ(directory_error(path, config, false), "no error");
   config.train.steps = 2;
-  EXPECT_NE(directory_error(path, config, true).find("started with train.steps = 12, it cannot be resumed with 2"),
-            std::string::npos);
+  EXPECT_NE(
+      directory_error(path, config, true).find("started with train.steps = 12, it cannot be resumed with 2"),
+      std::string::npos);
   config.train.steps = 0;  // no limit
   config.train.minutes = 1;
   EXPECT_EQ(directory_error(path, config, true), "no error");
@@ -272,6 +277,7 @@ TEST(RunDirectoryTest, ResumeRefusesChangesButForLimits) {
   changed.train.minutes = 0.5;
   changed.train.tokens = 7;
   EXPECT_EQ(directory_error(path, changed, true), "no error");
+  const RunConfig raised = changed;
   changed.train.learning_rate = 1;
   std::string error = directory_error(path, changed, true);
   EXPECT_TRUE(error.starts_with((path / "config.toml").string())) << error;
@@ -282,7 +288,7 @@ TEST(RunDirectoryTest, ResumeRefusesChangesButForLimits) {
   std::string words = data::read_file(path / "vocabulary.json");
   words.replace(words.find("SUB"), 3, "BUS");
   data::write_file_atomically(path / "vocabulary.json", words);
-  EXPECT_TRUE(directory_error(path, config, true).starts_with((path / "vocabulary.json").string()));
+  EXPECT_TRUE(directory_error(path, raised, true).starts_with((path / "vocabulary.json").string()));
 }
 
 TEST(RunDirectoryTest, ResumeNeedsARun) {
@@ -314,6 +320,13 @@ TEST(CommandLineTest, LaterWins) {
   EXPECT_EQ(line.config.train.minutes, 2);
   EXPECT_EQ(line.config.train.learning_rate, 0.5);
   EXPECT_TRUE(line.help.empty());
+}
+
+TEST(CommandLineTest, ResumeMayBeSetToFalse) {
+  EXPECT_FALSE(parsed({"--out", "x", "--steps", "1", "--resume=false"}).resume);
+  const fs::path path = tiny::fresh_directory("resume_flag");
+  EXPECT_EQ(directory_error(path, tiny::run_config(), false), "no error");
+  EXPECT_TRUE(parsed({"--out", path.c_str(), "--resume"}).resume);
 }
 
 TEST(CommandLineTest, HelpNamesEveryOptionAndItsDefault) {
