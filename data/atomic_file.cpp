@@ -8,12 +8,16 @@
 #include <iterator>
 #include <stdexcept>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include <fcntl.h>
 #include <unistd.h>
 
 namespace giantrabbit::data {
 namespace {
+
+constexpr std::string_view temporary_mark = ".tmp.";  // then the writer's process id
 
 [[noreturn]] void fail(const std::filesystem::path& file, const char* step, int error) {
   throw std::runtime_error("cannot " + std::string(step) + " " + file.string() + ": " + std::strerror(error));
@@ -39,7 +43,8 @@ void sync_folder(const std::filesystem::path& folder) {
 }  // namespace
 
 void write_file_atomically(const std::filesystem::path& file, std::string_view bytes) {
-  const std::filesystem::path temporary = file.string() + ".tmp." + std::to_string(::getpid());
+  const std::filesystem::path temporary =
+      file.string() + std::string(temporary_mark) + std::to_string(::getpid());
   const int descriptor = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
   if (descriptor < 0) fail(temporary, "create", errno);
   try {
@@ -57,6 +62,20 @@ void write_file_atomically(const std::filesystem::path& file, std::string_view b
     fail(file, "replace", error);
   }
   sync_folder(file.has_parent_path() ? file.parent_path() : std::filesystem::path("."));
+}
+
+void remove_temporary_files(const std::filesystem::path& folder) {
+  std::error_code missing;
+  std::vector<std::filesystem::path> found;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, missing)) {
+    const std::string name = entry.path().filename().string();
+    const size_t mark = name.rfind(temporary_mark);
+    if (mark == std::string::npos || mark + temporary_mark.size() == name.size()) continue;
+    if (name.find_first_not_of("0123456789", mark + temporary_mark.size()) == std::string::npos) {
+      found.push_back(entry.path());
+    }
+  }
+  for (const auto& file : found) std::filesystem::remove(file);
 }
 
 std::string read_file(const std::filesystem::path& file) {

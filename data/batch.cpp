@@ -16,13 +16,12 @@ void require_examples(std::span<const Example> examples) {
   if (examples.empty()) throw std::invalid_argument("batch: expected at least one example, got none");
 }
 
-torch::Tensor padded(std::span<const Example> examples, Ids Example::*member, int64_t multiple,
+torch::Tensor padded(std::span<const Example> examples, Ids Example::*member, int64_t multiple, int64_t most,
                      int64_t& total) {
-  size_t longest = 0;
-  for (const Example& example : examples) longest = std::max(longest, (example.*member).size());
-  longest = static_cast<size_t>(rounded_up(static_cast<int64_t>(longest), multiple));
-  torch::Tensor result = torch::full({static_cast<int64_t>(examples.size()), static_cast<int64_t>(longest)},
-                                     Vocabulary::pad, torch::kInt64);
+  int64_t longest = 0;
+  for (const Example& example : examples) longest = std::max(longest, std::ssize(example.*member));
+  longest = std::max(longest, std::min(rounded_up(longest, multiple), most));
+  torch::Tensor result = torch::full({std::ssize(examples), longest}, Vocabulary::pad, torch::kInt64);
   auto* row = result.data_ptr<int64_t>();
   total = 0;
   for (const Example& example : examples) {
@@ -59,23 +58,23 @@ torch::Tensor one_sequence(std::span<const int64_t> ids) {
   return torch::tensor(at::ArrayRef<int64_t>(ids.data(), ids.size()), torch::kInt64).unsqueeze(0);
 }
 
-Batch make_prompt_batch(std::span<const Example> examples, int64_t multiple) {
+Batch make_prompt_batch(std::span<const Example> examples, int64_t multiple, int64_t most) {
   require_examples(examples);
   const at::NoGradGuard no_grad;
   Batch batch;
   int64_t total = 0;
-  batch.prompt = padded(examples, &Example::prompt, multiple, total);
+  batch.prompt = padded(examples, &Example::prompt, multiple, most, total);
   batch.prompt_lengths = lengths(examples, &Example::prompt);
   return batch;
 }
 
-Batch make_batch(std::span<const Example> examples, int64_t multiple) {
-  Batch batch = make_prompt_batch(examples, multiple);
+Batch make_batch(std::span<const Example> examples, int64_t multiple, int64_t most) {
+  Batch batch = make_prompt_batch(examples, multiple, most);
   for (const Example& example : examples) {
     if (example.target.empty()) throw std::invalid_argument("batch: an example has an empty target");
   }
   const at::NoGradGuard no_grad;
-  batch.target = padded(examples, &Example::target, multiple, batch.target_tokens);
+  batch.target = padded(examples, &Example::target, multiple, most, batch.target_tokens);
   batch.target_lengths = lengths(examples, &Example::target);
   batch.decoder_input = shifted(examples, batch.target);
   return batch;

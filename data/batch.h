@@ -2,6 +2,7 @@
 // int64, padded at the end with Vocabulary::pad.
 #pragma once
 
+#include <cstdint>
 #include <span>
 #include <vector>
 
@@ -22,11 +23,11 @@ struct Batch {
 
 int64_t rounded_up(int64_t length, int64_t multiple);
 
-// N and U are rounded up to multiples of `multiple`.
-Batch make_batch(std::span<const Example> examples, int64_t multiple = 1);
+// N and U are rounded up to multiples of `multiple`; padding alone never makes them longer than `most`.
+Batch make_batch(std::span<const Example> examples, int64_t multiple = 1, int64_t most = INT64_MAX);
 // One sequence without padding, [1, count].
 torch::Tensor one_sequence(std::span<const int64_t> ids);
 // Prompts only, for decoding.
-Batch make_prompt_batch(std::span<const Example> examples, int64_t multiple = 1);
+Batch make_prompt_batch(std::span<const Example> examples, int64_t multiple = 1, int64_t most = INT64_MAX);
 
 }  // namespace giantrabbit::data

@@ -20,15 +20,15 @@ constexpr int64_t length_multiple = 8;
 
 }  // namespace
 
-Batcher::Batcher(const ExampleSource& source, int64_t tokens, uint64_t seed)
-    : source_(source), tokens_(tokens), seed_(seed) {
+Batcher::Batcher(const ExampleSource& source, int64_t tokens, uint64_t seed, int64_t positions)
+    : source_(source), tokens_(tokens), seed_(seed), positions_(positions) {
   if (tokens <= 0)
     throw std::invalid_argument(fmt::format("batcher: tokens must be positive, got {}", tokens));
 }
 
 Batch Batcher::next() {
   fill();
-  Batch batch = make_batch(batches_[position_.batch], length_multiple);
+  Batch batch = make_batch(batches_[position_.batch], length_multiple, positions_);
   if (++position_.batch == batches_.size()) position_ = {position_.pool + 1, 0};
   return batch;
 }

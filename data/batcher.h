@@ -1,6 +1,7 @@
 // Training batches of about `tokens` padded target tokens, bucketed by length: batch number k is a pure
 // function of the source and k, so a run resumes exactly. Examples are drawn in pools, sorted by length
-// inside a pool, cut into batches, and the batches of a pool shuffled.
+// inside a pool, cut into batches, and the batches of a pool shuffled; so a batch holds at most the 1024
+// examples of a pool, however large `tokens` is.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +14,8 @@ namespace giantrabbit::data {
 
 class Batcher {
  public:
-  Batcher(const ExampleSource& source, int64_t tokens, uint64_t seed);
+  // positions: of the model; padding does not leave them.
+  Batcher(const ExampleSource& source, int64_t tokens, uint64_t seed, int64_t positions = INT64_MAX);
   Batch next();
   // Position = (pool, batch inside the pool); seek() rebuilds the same sequence from there.
   struct Position {
@@ -28,6 +30,7 @@ class Batcher {
   const ExampleSource& source_;
   int64_t tokens_;
   uint64_t seed_;
+  int64_t positions_;
   Position position_;
   uint64_t filled_pool_ = UINT64_MAX;
   std::vector<std::vector<Example>> batches_;

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <map>
 #include <sstream>
+#include <utility>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -35,6 +36,15 @@ std::string_view stripped(std::string_view text) {
   const size_t begin = text.find_first_not_of(" \t\r");
   if (begin == std::string_view::npos) return {};
   return text.substr(begin, text.find_last_not_of(" \t\r") - begin + 1);
+}
+
+// Of a line of ListOps, whichever column comes first.
+std::pair<std::string_view, std::string_view> label_and_expression(std::string_view line) {
+  const size_t tab = line.find('\t');
+  std::string_view label = stripped(line.substr(0, tab));
+  std::string_view expression = tab == std::string_view::npos ? "" : stripped(line.substr(tab + 1));
+  if (is_digit(expression)) std::swap(label, expression);
+  return {label, expression};
 }
 
 // Statements "Every A is a B", "Tom is a B" and the question "Is Tom a B or C" of one item.
@@ -109,11 +119,10 @@ Problem read_multiplication_line(std::string_view line) {
   return problem;
 }
 
+bool has_list_ops_label(std::string_view line) { return is_digit(label_and_expression(line).first); }
+
 Problem read_list_ops_line(std::string_view line) {
-  const size_t tab = line.find('\t');
-  std::string_view label = stripped(line.substr(0, tab));
-  std::string_view expression = tab == std::string_view::npos ? "" : stripped(line.substr(tab + 1));
-  if (is_digit(expression)) std::swap(label, expression);
+  const auto [label, expression] = label_and_expression(line);
   if (!is_digit(label)) {
     throw ProblemError(fmt::format("expected a digit, a tab and an expression, got \"{}\"", stripped(line)));
   }

@@ -15,6 +15,7 @@ namespace giantrabbit::data {
 Problem read_multiplication_line(std::string_view line);
 // "label<TAB>expression", or the columns the other way round.
 Problem read_list_ops_line(std::string_view line);
+bool has_list_ops_label(std::string_view line);  // false for the title of a table
 // {"question": "Every A is a B. Tom is a A. Is Tom a B or C?", "answer": "Tom is a B.", "steps": [..]}: a
 // question about a graph of statements. The names become nodes 0, 1, .. in their order; the steps are not
 // read.

@@ -92,21 +92,4 @@ std::vector<Vector> special_solutions(const Reduction& reduction) {
 
 int rank(const Matrix& matrix) { return static_cast<int>(reduce(matrix).pivots.size()); }
 
-std::optional<Vector> solve_system(const Matrix& a, const Vector& b) {
-  const Reduction reduction = reduce(a.beside(Matrix::from_rows({b}).transposed()));
-  if (!reduction.pivots.empty() && reduction.pivots.back() == a.columns()) return std::nullopt;
-  Vector solution(static_cast<size_t>(a.columns()));
-  for (size_t row = 0; row < reduction.pivots.size(); ++row) {
-    solution[static_cast<size_t>(reduction.pivots[row])] = reduction.rref(static_cast<int>(row), a.columns());
-  }
-  return solution;
-}
-
-bool same_span(const std::vector<Vector>& a, const std::vector<Vector>& b) {
-  std::vector<Vector> both = a;
-  both.insert(both.end(), b.begin(), b.end());
-  const int joint = rank(Matrix::from_rows(both));
-  return rank(Matrix::from_rows(a)) == joint && rank(Matrix::from_rows(b)) == joint;
-}
-
 }  // namespace giantrabbit::data

@@ -7,7 +7,6 @@
 // row by its pivot, clear the rows above top down. Operations that would change nothing are left out.
 #pragma once
 
-#include <optional>
 #include <vector>
 
 #include "data/field.h"
@@ -37,9 +36,5 @@ std::vector<int> free_columns(const Reduction& reduction);
 // One solution of Ax = 0 per free column, in column order: 1 there, 0 at the other free columns.
 std::vector<Vector> special_solutions(const Reduction& reduction);
 int rank(const Matrix& matrix);
-// The solution of Ax = b whose free variables are 0; empty when there is none.
-std::optional<Vector> solve_system(const Matrix& a, const Vector& b);
-// Whether two lists of vectors (of one length) span the same space.
-bool same_span(const std::vector<Vector>& a, const std::vector<Vector>& b);
 
 }  // namespace giantrabbit::data

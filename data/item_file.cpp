@@ -34,6 +34,14 @@ constexpr const char* exam_items = R"([
   {"id": "4b", "family": "MEMBER", "given": {"A": [[2, 1], [6, 5], [2, 4]], "b": [8, 28, 14]}}
 ])";
 
+// Discarded where the text is no JSON. What lies deeper than any family reads is left out: the library writes
+// values into error messages by recursion.
+json parse(const std::string& text) {
+  constexpr int most_depth = 64;
+  return json::parse(
+      text, [](int depth, json::parse_event_t, const json&) { return depth < most_depth; }, false);
+}
+
 std::string item_id(const json& item, size_t number) {
   if (item.is_object() && item.contains("id")) {
     return item["id"].is_string() ? item["id"].get<std::string>() : item["id"].dump();
@@ -110,8 +118,11 @@ void add_lines(ItemFile& file, std::istream& text, const std::filesystem::path& 
                       "answer\") or ListOps (label, tab, expression) (line {})",
                       path.string(), number));
     }
-    if (first && format == LineFormat::list_ops && line.find('[') == std::string::npos) continue;
-    const json item = json::parse(line, nullptr, false);
+    if (first && format == LineFormat::list_ops && line.find('[') == std::string::npos &&
+        !has_list_ops_label(line)) {
+      continue;
+    }
+    const json item = parse(line);
     if (format == LineFormat::json_item && !item.is_discarded()) {
       add_item(file, item);
     } else {
@@ -130,7 +141,7 @@ ItemFile read_items(const std::filesystem::path& path) {
   std::stringstream text;
   text << stream.rdbuf();
   ItemFile file;
-  const json document = json::parse(text.str(), nullptr, false);
+  const json document = parse(text.str());
   if (!document.is_discarded()) {
     if (add_document(file, document)) return file;
     throw std::runtime_error(

@@ -2,6 +2,8 @@
 // number or a "p/q" string becomes a value; floating-point numbers are refused.
 #include "data/json_values.h"
 
+#include <cstdint>
+#include <optional>
 #include <stdexcept>
 
 #include <fmt/format.h>
@@ -12,8 +14,15 @@
 namespace giantrabbit::data {
 namespace {
 
+// Whole numbers from 2^63 on are read as unsigned ones; as int64_t they would be others.
+std::optional<int64_t> whole_number(const nlohmann::json& value) {
+  if (!value.is_number_integer()) return std::nullopt;
+  if (value.is_number_unsigned() && value.get<uint64_t>() > INT64_MAX) return std::nullopt;
+  return value.get<int64_t>();
+}
+
 Rational to_rational(const nlohmann::json& value, const char* field) {
-  if (value.is_number_integer()) return Rational(value.get<int64_t>());
+  if (const auto whole = whole_number(value)) return Rational(*whole);
   if (value.is_string()) {
     try {
       return Rational::parse(value.get_ref<const std::string&>());
@@ -21,8 +30,8 @@ Rational to_rational(const nlohmann::json& value, const char* field) {
       throw ProblemError(fmt::format("given.{}: {}", field, error.what()));
     }
   }
-  throw ProblemError(
-      fmt::format("given.{}: expected whole numbers or \"p/q\" strings, got {}", field, value.dump()));
+  throw ProblemError(fmt::format("given.{}: expected whole numbers below 2^63 or \"p/q\" strings, got {}",
+                                 field, value.dump()));
 }
 
 Vector to_vector(const nlohmann::json& list, const char* field) {
@@ -46,11 +55,12 @@ const nlohmann::json& json_field(const nlohmann::json& given, const char* field)
 
 int json_whole(const nlohmann::json& given, const char* field, int low, int high) {
   const auto& value = json_field(given, field);
-  if (!value.is_number_integer() || value.get<int64_t>() < low || value.get<int64_t>() > high) {
+  const auto whole = whole_number(value);
+  if (!whole || *whole < low || *whole > high) {
     throw ProblemError(fmt::format("given.{}: expected a whole number from {} to {}, got {}", field, low,
                                    high, value.dump()));
   }
-  return value.get<int>();
+  return static_cast<int>(*whole);
 }
 
 Vector json_vector(const nlohmann::json& given, const char* field) {

@@ -41,7 +41,8 @@ void read_table(const toml::table& table, const std::string& name, const std::fi
 
 toml::table parse_file(const std::filesystem::path& file) {
   if (!std::filesystem::is_regular_file(file)) {
-    throw std::runtime_error(fmt::format("{}: no such file", file.string()));
+    throw std::runtime_error(fmt::format(
+        "{}: {}", file.string(), std::filesystem::exists(file) ? "not a regular file" : "no such file"));
   }
   try {
     return toml::parse_file(file.string());

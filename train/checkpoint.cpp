@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <vector>
 
 #include <fmt/format.h>
@@ -49,25 +50,43 @@ const std::string& field(const model::Metadata& metadata, const std::string& nam
 }
 
 // Counters are written by std::to_string and by exact(); std::from_chars wants hexadecimals without their 0x.
+// No counter is negative, but a sum of losses may be so by rounding.
 template <typename T, typename... Format>
 T number(const model::Metadata& metadata, const std::string& name, std::string_view text, Format... format) {
   T value{};
   const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), value, format...);
-  if (error != std::errc() || stop != text.data() + text.size()) {
+  const bool is_read = error == std::errc() && stop == text.data() + text.size();
+  const bool in_range =
+      std::isfinite(static_cast<double>(value)) && (value >= T{} || name == "interval_loss");
+  if (!is_read || !in_range) {
     throw std::runtime_error(fmt::format("the counter '{}' is '{}'", name, field(metadata, name)));
   }
   return value;
 }
 
 double real(const model::Metadata& metadata, const std::string& name) {
-  std::string_view text = field(metadata, name);
-  if (text.starts_with("0x")) text.remove_prefix(2);
+  std::string text = field(metadata, name);
+  if (const size_t mark = text.find("0x"); mark != std::string::npos) text.erase(mark, 2);
   return number<double>(metadata, name, text, std::chars_format::hex);
 }
 
 template <typename T>
 T whole(const model::Metadata& metadata, const std::string& name) {
   return number<T>(metadata, name, field(metadata, name));
+}
+
+Counters counters_of(const model::Metadata& metadata) {
+  return {whole<int64_t>(metadata, "step"),
+          whole<int64_t>(metadata, "tokens"),
+          real(metadata, "seconds"),
+          real(metadata, "processor_seconds"),
+          {whole<uint64_t>(metadata, "pool"), whole<uint64_t>(metadata, "batch")},
+          real(metadata, "next_validation"),
+          whole<int64_t>(metadata, "validated_step"),
+          real(metadata, "interval_start"),
+          real(metadata, "interval_loss"),
+          whole<int64_t>(metadata, "interval_steps"),
+          whole<int64_t>(metadata, "interval_tokens")};
 }
 
 }  // namespace
@@ -103,8 +122,8 @@ std::optional<std::filesystem::path> newest_checkpoint(const std::filesystem::pa
   return files.empty() ? std::nullopt : std::optional(files.back());
 }
 
-Counters load_checkpoint(const std::filesystem::path& file, model::GiantRabbit& network,
-                         Optimizer& optimizer) {
+Counters load_checkpoint(const std::filesystem::path& file, model::GiantRabbit& network, Optimizer& optimizer,
+                         data::Batcher& batcher) {
   try {
     model::Metadata metadata;
     const model::NamedTensors all = model::from_safetensors(data::read_file(file), &metadata);
@@ -122,17 +141,9 @@ Counters load_checkpoint(const std::filesystem::path& file, model::GiantRabbit& 
     torch::Tensor random_state = generator.get_state();
     load_named(all, "random_state", random_state);
     generator.set_state(random_state);
-    return {whole<int64_t>(metadata, "step"),
-            whole<int64_t>(metadata, "tokens"),
-            real(metadata, "seconds"),
-            real(metadata, "processor_seconds"),
-            {whole<uint64_t>(metadata, "pool"), whole<uint64_t>(metadata, "batch")},
-            real(metadata, "next_validation"),
-            whole<int64_t>(metadata, "validated_step"),
-            real(metadata, "interval_start"),
-            real(metadata, "interval_loss"),
-            whole<int64_t>(metadata, "interval_steps"),
-            whole<int64_t>(metadata, "interval_tokens")};
+    const Counters counters = counters_of(metadata);
+    batcher.seek(counters.position);
+    return counters;
   } catch (const std::exception& error) {
     throw std::runtime_error(fmt::format("{}: {}", file.string(), eval::error_text(error)));
   }

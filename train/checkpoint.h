@@ -36,8 +36,9 @@ void save_checkpoint(const std::filesystem::path& directory, const model::GiantR
 // atomic writes leave none behind, so it was damaged later and must not be passed over in silence.
 std::optional<std::filesystem::path> newest_checkpoint(const std::filesystem::path& directory);
 
-// Throws std::runtime_error naming the file and the reason.
-Counters load_checkpoint(const std::filesystem::path& file, model::GiantRabbit& network,
-                         Optimizer& optimizer);
+// Restores the network, the optimiser, LibTorch's random state and the batcher's position; the counters are
+// checked to be possible ones. Throws std::runtime_error naming the file and the reason.
+Counters load_checkpoint(const std::filesystem::path& file, model::GiantRabbit& network, Optimizer& optimizer,
+                         data::Batcher& batcher);
 
 }  // namespace giantrabbit::train

@@ -79,13 +79,13 @@ CommandLine parse_command_line(int argc, const char* const* argv) {
   model::OptionSet options = line.config.options();
   cxxopts::Options description = describe(options);
   const cxxopts::ParseResult result = parse(description, options, argc, argv);
-  if (result.count("help") > 0) {
+  if (result["help"].as<bool>()) {
     line.help = description.help();
     return line;
   }
   if (result.count("out") == 0) throw model::OptionError("--out is needed: the directory of the run");
   line.out = result["out"].as<std::string>();
-  line.resume = result.count("resume") > 0;
+  line.resume = result["resume"].as<bool>();
   if (result.count("config") > 0) {
     eval::read_config(result["config"].as<std::string>(), options);
   } else if (line.resume) {

@@ -7,16 +7,21 @@ void TrainConfig::bind(model::OptionSet& options) {
   options.add("train.minutes", &minutes, "stop after this wall time; 0: no limit of time");
   options.add("train.steps", &steps, "stop after this many updates; 0: no limit of updates");
   options.add("train.tokens", &tokens, "stop after this many target tokens; 0: no limit of tokens");
-  options.add("train.batch_tokens", &batch_tokens, "padded target tokens per update", {1, 1 << 24});
+  options.add(
+      "train.batch_tokens", &batch_tokens,
+      "padded target tokens per update; a batch comes from one pool of 1024 problems and is never larger",
+      {1, 1 << 24});
   options.add("train.optimizer", &optimizer, "optimiser of the hidden matrices", {"muon", "adamw"});
   options.add("train.learning_rate", &learning_rate, "peak learning rate of AdamW");
   options.add("train.muon_learning_rate", &muon_learning_rate, "peak learning rate of Muon");
   options.add("train.weight_decay", &weight_decay, "decay of the hidden matrices per unit of learning rate");
   options.add("train.warmup_steps", &warmup_steps, "updates of linear warm-up");
-  options.add("train.schedule", &schedule, "decay behind the warm-up", {"linear", "cosine"});
+  options.add("train.schedule", &schedule, "decay over the whole run, the warm-up included",
+              {"linear", "cosine"});
   options.add("train.final_fraction", &final_fraction, "share of the peak learning rate at the end", {0, 1});
   options.add("train.clip_norm", &clip_norm, "largest global norm of the gradient; 0: no clipping");
-  options.add("train.validation_items", &validation_items, "problems decoded at every validation");
+  options.add("train.validation_items", &validation_items, "problems decoded at every validation",
+              {1, INT64_MAX});
   options.add("train.validation_interval", &validation_interval,
               "share of the run between validations; 0: at the end only", {0, 1});
   options.add("train.checkpoint_seconds", &checkpoint_seconds, "time between checkpoints");

@@ -15,13 +15,13 @@ struct TrainConfig {
   int64_t steps = 0;
   int64_t tokens = 0;  // target tokens that counted in the loss
 
-  int64_t batch_tokens = 2048;       // padded target tokens per step
+  int64_t batch_tokens = 2048;       // padded target tokens per step, as far as a pool of problems has them
   std::string optimizer = "muon";    // muon | adamw: for the hidden matrices; the rest always uses AdamW
   double learning_rate = 3e-3;       // AdamW
   double muon_learning_rate = 5e-3;  // Muon
   double weight_decay = 0.05;        // of the hidden matrices; never of embeddings and norms
   int64_t warmup_steps = 200;
-  std::string schedule = "linear";  // linear | cosine decay from the end of the warm-up to the end of the run
+  std::string schedule = "linear";  // linear | cosine decay over the whole run; the warm-up multiplies it
   double final_fraction = 0.01;     // of the learning rate, reached at the end
   double clip_norm = 1;             // largest global norm of the gradient; 0 = no clipping
 

@@ -1,5 +1,5 @@
-// Learning rate as a pure function of progress: linear warm-up over the first steps, then linear or cosine
-// decay over the rest of the run down to a final fraction. The result is a factor of the peak rate.
+// Learning rate as a pure function of progress: linear or cosine decay over the whole run down to a final
+// fraction, multiplied by a linear warm-up over the first steps. The result is a factor of the peak rate.
 #pragma once
 
 #include <cstdint>

@@ -16,7 +16,11 @@ namespace {
 
 volatile std::sig_atomic_t stop_requested = 0;
 
-void request_stop(int) { stop_requested = 1; }
+// A second signal ends the process at once.
+void request_stop(int number) {
+  stop_requested = 1;
+  std::signal(number, SIG_DFL);
+}
 
 // Every update frees and asks for the same large buffers: keep them in the process (32 MB is the most that
 // glibc takes for the first threshold) and let LibTorch put them on huge pages, or the system clears their

@@ -1,6 +1,8 @@
 // See optimizer.h.
 #include "train/optimizer.h"
 
+#include <cmath>
+
 #include <ATen/ops/_foreach_mul.h>
 #include <ATen/ops/_foreach_norm.h>
 
@@ -30,6 +32,7 @@ double Optimizer::step(double factor) {
     if (parameter.grad().defined()) gradients.push_back(parameter.grad());
   }
   const double norm = torch::stack(at::_foreach_norm(gradients)).norm().item<double>();
+  if (!std::isfinite(norm)) return norm;
   if (config_.clip_norm > 0 && norm > config_.clip_norm) {
     at::_foreach_mul_(gradients, config_.clip_norm / norm);
   }

@@ -16,7 +16,8 @@ namespace giantrabbit::train {
 class Optimizer {
  public:
   Optimizer(model::GiantRabbit& network, const TrainConfig& config);
-  // One update with learning rates scaled by `factor`; returns the gradient's norm before clipping.
+  // One update with learning rates scaled by `factor`; returns the gradient's norm before clipping. A norm
+  // that is not finite changes no weight.
   double step(double factor);
   void zero_gradients();
   void save(model::NamedTensors& state) const;

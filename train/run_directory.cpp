@@ -1,8 +1,13 @@
 // See run_directory.h.
 #include "train/run_directory.h"
 
+#include <cerrno>
+
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
+#include <sys/file.h>
+#include <unistd.h>
 
 #include "data/atomic_file.h"
 #include "eval/config_file.h"
@@ -17,7 +22,10 @@ bool is_limit(const std::string& key) {
   return key == "train.minutes" || key == "train.steps" || key == "train.tokens";
 }
 
-// A resumed run must be the run it continues: every option but the limits is compared.
+// 0 is no limit.
+bool is_lower(double limit, double before) { return limit > 0 && before > 0 && limit < before; }
+
+// A resumed run must be the run it continues: only its limits may differ, and the run may be past lower ones.
 void check_same(const std::filesystem::path& file, RunConfig& config) {
   RunConfig written;
   model::OptionSet old_options = written.options();
@@ -27,7 +35,7 @@ void check_same(const std::filesystem::path& file, RunConfig& config) {
     const auto& option = options.options()[i];
     const std::string now = options.text(option);
     const std::string then = old_options.text(old_options.options()[i]);
-    if (!is_limit(option.key) && now != then) {
+    if (is_limit(option.key) ? is_lower(std::stod(now), std::stod(then)) : now != then) {
       throw std::runtime_error(
           fmt::format("{}: the run was started with {} = {}, it cannot be resumed with {}", file.string(),
                       option.key, then, now));
@@ -35,25 +43,49 @@ void check_same(const std::filesystem::path& file, RunConfig& config) {
   }
 }
 
+const std::filesystem::path& made(const std::filesystem::path& path, bool resume) {
+  std::error_code error;
+  if (!resume) std::filesystem::create_directories(path, error);
+  if (error) throw std::runtime_error(fmt::format("{}: cannot be made: {}", path.string(), error.message()));
+  return path;
+}
+
 }  // namespace
+
+// A folder that cannot be opened has nothing to protect; file systems without locks do without.
+DirectoryLock::DirectoryLock(const std::filesystem::path& folder)
+    : descriptor_(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
+  if (descriptor_ < 0 || ::flock(descriptor_, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return;
+  ::close(descriptor_);
+  throw std::runtime_error(fmt::format("{}: its run is still going on", folder.string()));
+}
+
+DirectoryLock::~DirectoryLock() {
+  if (descriptor_ >= 0) ::close(descriptor_);
+}
+
+// A start that failed at once leaves a configuration, but nothing that could be continued.
+bool RunDirectory::holds_run() const {
+  std::error_code missing;
+  const auto lines = std::filesystem::file_size(metrics(), missing);
+  return newest_checkpoint(checkpoints()) || std::filesystem::exists(path_ / "model.safetensors") ||
+         (!missing && lines > 0);
+}
 
 RunDirectory::RunDirectory(std::filesystem::path path, RunConfig& config, const data::Vocabulary& vocabulary,
                            bool resume)
-    : path_(std::move(path)) {
+    : path_(std::move(path)), lock_(made(path_, resume)) {
   const std::filesystem::path config_file = path_ / "config.toml";
   if (resume) {
     check_same(config_file, config);
     vocabulary.verify(path_ / "vocabulary.json");
-  } else if (std::filesystem::exists(config_file)) {
+  } else if (holds_run()) {
     throw std::runtime_error(fmt::format(
         "{}: already holds a run; continue it with --resume or choose another --out", path_.string()));
   } else {
-    std::error_code error;
-    std::filesystem::create_directories(path_, error);
-    if (error)
-      throw std::runtime_error(fmt::format("{}: cannot be made: {}", path_.string(), error.message()));
     vocabulary.save(path_ / "vocabulary.json");
   }
+  for (const auto& folder : {path_, checkpoints()}) data::remove_temporary_files(folder);
   data::write_file_atomically(config_file, eval::write_config(config.options()));
 }
 

@@ -59,7 +59,8 @@ Trainer::Trainer(RunConfig& config, const std::filesystem::path& out, bool resum
               static_cast<uint64_t>(config.task.seed)),
       validation_(config.task.task, source_.format(), data::Split::validation, 1),
       directory_(out, config, source_.vocabulary(), resume),
-      batcher_(source_, config.train.batch_tokens, static_cast<uint64_t>(config.task.seed)),
+      batcher_(source_, config.train.batch_tokens, static_cast<uint64_t>(config.task.seed),
+               config.model.max_positions),
       progress_(out.filename().empty() ? out.parent_path().filename().string() : out.filename().string()) {
   torch::manual_seed(static_cast<uint64_t>(config.task.seed));
   network_ = model::GiantRabbit(config.model, eval::token_traits(source_.vocabulary()));
@@ -67,11 +68,10 @@ Trainer::Trainer(RunConfig& config, const std::filesystem::path& out, bool resum
   counters_.next_validation = config.train.validation_interval;
   if (resume) {
     if (const auto file = newest_checkpoint(directory_.checkpoints())) {
-      counters_ = load_checkpoint(*file, network_, *optimizer_);
-      batcher_.seek(counters_.position);
+      counters_ = load_checkpoint(*file, network_, *optimizer_, batcher_);
     }
   }
-  log_.emplace(directory_.metrics(), counters_.step);
+  log_.emplace(directory_.metrics(), counters_);
   last_checkpoint_ = counters_.seconds;
 }
 
@@ -102,18 +102,22 @@ torch::Tensor Trainer::batch_loss(const data::Batch& batch) {
   return model::sequence_loss(config_.model, logits, batch.target, data::Vocabulary::pad);
 }
 
+void Trainer::require_finite(const char* what, double value) const {
+  if (std::isfinite(value)) return;
+  const bool kept = newest_checkpoint(directory_.checkpoints()).has_value();
+  throw std::runtime_error(fmt::format("{} became {} at step {}{}", what, value, counters_.step,
+                                       kept ? "; the last checkpoint is kept" : ""));
+}
+
 double Trainer::step() {
   const data::Batch batch = batcher_.next();
   optimizer_->zero_gradients();
   const torch::Tensor loss = batch_loss(batch);
+  const double value = loss.item<double>();
+  require_finite("the loss", value);
   loss.backward();
   const LrSchedule schedule{config_.train.schedule, config_.train.warmup_steps, config_.train.final_fraction};
-  optimizer_->step(schedule.factor(counters_.step, share()));
-  const double value = loss.item<double>();
-  if (!std::isfinite(value)) {
-    throw std::runtime_error(
-        fmt::format("the loss became {} at step {}; the last checkpoint is kept", value, counters_.step));
-  }
+  require_finite("the gradient's norm", optimizer_->step(schedule.factor(counters_.step, share())));
   ++counters_.step;
   counters_.tokens += batch.target_tokens;
   counters_.position = batcher_.position();
@@ -145,6 +149,14 @@ double Trainer::validate() {
   return evaluation.exact();
 }
 
+// A validation or an update may last longer than the interval: what was missed is not made up for.
+void Trainer::advance_validation() {
+  counters_.next_validation += config_.train.validation_interval;
+  if (counters_.next_validation <= share()) {
+    counters_.next_validation = share() + config_.train.validation_interval;
+  }
+}
+
 void Trainer::log_interval(bool force) {
   if (counters_.interval_steps == 0 || (!force && counters_.step % log_steps != 0)) return;
   const double elapsed = counters_.seconds - counters_.interval_start;
@@ -161,6 +173,9 @@ void Trainer::log_interval(bool force) {
 }
 
 void Trainer::checkpoint() {
+  for (const torch::Tensor& weight : network_->parameters()) {
+    require_finite("a weight", weight.detach().abs().max().item<double>());
+  }
   save_checkpoint(directory_.checkpoints(), network_, *optimizer_, counters_);
   last_checkpoint_ = counters_.seconds;
 }
@@ -182,8 +197,8 @@ bool Trainer::run(const volatile std::sig_atomic_t* stop) {
     if (config_.train.validation_interval > 0 && share() >= counters_.next_validation && share() < 1) {
       const double before = counters_.seconds;
       exact_ = validate();
-      counters_.next_validation += config_.train.validation_interval;
       tick();
+      advance_validation();
       counters_.interval_start +=
           counters_.seconds - before;  // validation does not count in tokens per second
     }
@@ -196,7 +211,7 @@ bool Trainer::run(const volatile std::sig_atomic_t* stop) {
   log_interval(true);
   exact_ = validate();
   tick();
-  checkpoint();  // behind the last line: a run killed before it writes that line once more after dropping it
+  checkpoint();  // behind the last line: a run killed before it drops that line and writes it once more
   directory_.write_result(network_, counters_, exact_);
   progress_.finish(progress_state());
   return true;

@@ -36,10 +36,12 @@ class Trainer {
  private:
   torch::Tensor batch_loss(const data::Batch& batch);
   double share() const;
+  void require_finite(const char* what, double value) const;
   void tick();
   double validate();
+  void advance_validation();
   void log_interval(bool force);
-  void checkpoint();
+  void checkpoint();  // throws where a weight is not finite: such a run could not be continued
   ProgressState progress_state() const;
 
   RunConfig& config_;

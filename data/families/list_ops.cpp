@@ -71,7 +71,8 @@ class ListOpsJudge final : public ChainJudge {
     return written;
   }
 
-  // A line that names no ready operator is taken for the next one in order, so that one slip counts once.
+  // A line that names no ready operator is taken for the next one in order if it may be meant (the same
+  // operator with as many arguments), so that one slip counts once; other lines evaluate nothing.
   void judge(const Written& written, StepVerdict& verdict) {
     const size_t next = *expression_.ready().begin();
     size_t meant = next;
@@ -93,7 +94,9 @@ class ListOpsJudge final : public ChainJudge {
     } else {
       verdict.valid = true;
     }
-    expression_.replace(meant, written.result);
+    const bool fits = expression_.name(meant) == written.name &&
+                      expression_.arguments(meant).size() == written.arguments.size();
+    if (fits) expression_.replace(meant, written.result);
   }
 
   std::string text(size_t node) const {

@@ -43,6 +43,10 @@ refuse 2 "unknown option 'model.layers'; nearest known" $none --steps 5 --set mo
 refuse 2 "steps" $none --steps
 refuse 1 "$folder/none.toml: no such file" $none --config "$folder/none.toml"
 refuse 1 "$folder/none/config.toml: no such file" $none --resume
+refuse 1 "$folder: not a regular file" $none --config "$folder"
+refuse 1 "/dev/null: not a regular file" $none --config /dev/null
+refuse 2 "nothing says when to stop" $none --resume=false
+refuse 2 "train.validation_items: expected an integer of at least 1, got 0" $none --steps 5 --validation-items 0
 printf '[train]\nsteps = 5\n\n[model]\nwidth = "wide"\n' >"$folder/bad.toml"
 refuse 2 "$folder/bad.toml, line 5: model.width: expected an integer" $none --config "$folder/bad.toml"
 printf '[model]\nwidht = 5\n' >"$folder/bad.toml"
@@ -70,6 +74,15 @@ run() {
 run 1 short $small --position learned --max-positions 4
 grep -q "raise model.max_positions" "$folder/err" || report "a position outside the table is not named"
 [ "$(wc -l <"$folder/err")" -eq 1 ] || report "an error of LibTorch is not one line"
+
+# A start that failed at once does not block its directory.
+run 0 short $small --steps 2
+[ -e "$folder/short/model.safetensors" ] || report "the corrected command trains nothing"
+
+# Weights that are not finite are a failure, not a result.
+run 1 infinite $small --steps 1 --warmup-steps 0 --learning-rate 1e39
+grep -q "a weight became" "$folder/err" || report "infinite weights are not named"
+[ ! -e "$folder/infinite/model.safetensors" ] || report "infinite weights are saved"
 
 # So are chains that are longer than the default table.
 run 1 long $small --task gauss-jordan-gf2-16

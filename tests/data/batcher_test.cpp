@@ -30,6 +30,14 @@ TEST(Batch, PadsAndShifts) {
   EXPECT_FALSE(batch.prompt.requires_grad());
 }
 
+TEST(Batch, PaddingStaysInsideASufficientTable) {
+  const std::vector<Example> examples = {{{}, {10, 11, 12}, {20, 21, 22, 23, 2}}, {{}, {13}, {22, 2}}};
+  const Batch batch = make_batch(examples, 4, 5);
+  EXPECT_EQ(batch.prompt.size(1), 4);
+  EXPECT_EQ(batch.target.size(1), 5);
+  EXPECT_EQ(make_batch(examples, 4, 4).target.size(1), 5) << "a sequence is never cut";
+}
+
 TEST(Batch, RefusesEmptyInput) {
   EXPECT_THROW((void)make_batch({}), std::invalid_argument);
   EXPECT_THROW((void)make_prompt_batch({}), std::invalid_argument);
@@ -104,6 +112,13 @@ TEST(Batcher, RefusesPositionsThatDoNotExist) {
   EXPECT_EQ(batcher.position().batch, 1U) << "a refused seek changes nothing";
   batcher.seek({0, 0});
   EXPECT_TRUE(same(batcher.next(), first));
+}
+
+TEST(Batcher, ABudgetBeyondAPoolGivesWholePools) {
+  const ExampleSource source = training_source();
+  Batcher batcher(source, int64_t{1} << 24, 7);
+  EXPECT_EQ(batcher.next().prompt.size(0), 1024);
+  EXPECT_EQ(batcher.position().pool, 1U);
 }
 
 TEST(Batcher, ABudgetBelowOneExampleGivesSingleExamples) {

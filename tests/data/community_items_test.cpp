@@ -90,6 +90,12 @@ TEST(CommunityItems, FilesKeepTheirBadLines) {
   ASSERT_EQ(list_ops.refused.size(), 1U);
   EXPECT_EQ(list_ops.refused[0].id, "line 3");
 
+  const ItemFile no_title = read_text("5\t5\n[SM 9 9 ]\t8\n");
+  EXPECT_EQ(no_title.problems.size(), 1U);
+  ASSERT_EQ(no_title.refused.size(), 1U) << "a first line with a label is an item, not a title";
+  EXPECT_EQ(no_title.refused[0].id, "line 1");
+  EXPECT_EQ(read_text("[SM 9 9 \tx\n[SM 9 9 ]\t8\n").refused.size(), 1U) << "nor is one with an expression";
+
   const auto good = question("Every a1 is a b1. Tom is a a1. Is Tom a b1 or c1?", "Tom is a b1.");
   const ItemFile graphs = read_text(nlohmann::json{good, {{"question", "Why?"}, {"answer", "x"}}}.dump());
   EXPECT_EQ(graphs.problems.size(), 1U);

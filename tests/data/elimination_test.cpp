@@ -1,5 +1,5 @@
-// Row reduction: the worked example's operations, the properties that define a reduced form, null spaces and
-// systems by substitution.
+// Row reduction: the worked example's operations, the properties that define a reduced form, null spaces by
+// substitution.
 #include "data/elimination.h"
 
 #include <gtest/gtest.h>
@@ -71,46 +71,26 @@ TEST(Elimination, ReachesAReducedFormOfTheSameRowSpace) {
       }
       for (int k = 0; k < form.rows(); ++k) ASSERT_EQ(form(k, first), Rational(k == i ? 1 : 0));
     }
-    std::vector<Vector> before, after;
+    std::vector<Vector> both;
     for (int i = 0; i < matrix.rows(); ++i) {
-      before.push_back(matrix.row(i));
-      after.push_back(form.row(i));
+      both.push_back(matrix.row(i));
+      both.push_back(form.row(i));
     }
-    ASSERT_TRUE(same_span(before, after));
+    ASSERT_EQ(rank(Matrix::from_rows(both)), reduction.pivots.size()) << "the rows span the same space";
     ASSERT_EQ(rank(matrix), rank(matrix.transposed()));
   }
 }
 
-TEST(Elimination, SpecialSolutionsAndSystemsHoldBySubstitution) {
+TEST(Elimination, SpecialSolutionsHoldBySubstitution) {
   constexpr uint64_t seed = 13;
   SCOPED_TRACE(seed);
   CounterRng rng{seed};
-  int solvable = 0, unsolvable = 0;
   for (int round = 0; round < 2000; ++round) {
     const Matrix matrix = random_matrix(rng);
     for (const Vector& solution : special_solutions(reduce(matrix))) {
       ASSERT_EQ(matrix * Matrix::from_rows({solution}).transposed(), Matrix(matrix.rows(), 1));
     }
-    Vector right;
-    for (int i = 0; i < matrix.rows(); ++i) right.push_back(rng.uniform(-3, 3));
-    const Matrix column = Matrix::from_rows({right}).transposed();
-    const auto solution = solve_system(matrix, right);
-    ASSERT_EQ(solution.has_value(), rank(matrix.beside(column)) == rank(matrix));
-    if (solution) {
-      ASSERT_EQ(matrix * Matrix::from_rows({*solution}).transposed(), column);
-    }
-    ++(solution ? solvable : unsolvable);
   }
-  EXPECT_GT(solvable, 200);
-  EXPECT_GT(unsolvable, 200);
-}
-
-TEST(Elimination, ComparesSpans) {
-  EXPECT_TRUE(same_span({{1, 0, 1}, {0, 1, 1}}, {{1, 1, 2}, {1, -1, 0}, {2, 0, 2}}));
-  EXPECT_FALSE(same_span({{1, 0, 1}}, {{1, 0, 1}, {0, 1, 1}}));
-  EXPECT_FALSE(same_span({{1, 0, 0}}, {{0, 1, 0}}));
-  EXPECT_TRUE(same_span({}, {{0, 0}}));
-  EXPECT_FALSE(same_span({}, {{0, 1}}));
 }
 
 }  // namespace

@@ -87,7 +87,7 @@ TEST(ExamFamilyInput, RefusesItemsWithMissingOrWrongFields) {
   EXPECT_EQ(item_refusal(null_space(), "{}"), "given.A is missing");
   EXPECT_EQ(item_refusal(null_space(), "[]"), "given: expected an object, got array");
   EXPECT_EQ(item_refusal(column_space(), R"({"A": [[1, 0.5]]})"),
-            "given.A: expected whole numbers or \"p/q\" strings, got 0.5");
+            "given.A: expected whole numbers below 2^63 or \"p/q\" strings, got 0.5");
   EXPECT_EQ(item_refusal(block(), R"({"A": [[1]], "block_pattern": "[[A,0],[0,A]]"})"),
             "given.block_pattern: expected \"[[A,A],[A,A]]\", got \"[[A,0],[0,A]]\"");
   EXPECT_EQ(item_refusal(fact_count(), R"({"m": 3, "n": 5})"), "given.rank is missing");

@@ -79,6 +79,47 @@ TEST_F(ItemFileTest, ABadLineOfJsonLinesIsRefusedAlone) {
   EXPECT_EQ(file.refused[0].id, "line 2");
 }
 
+// Writing a value of 200000 levels into a message would overflow the stack.
+TEST_F(ItemFileTest, DeeplyNestedItemsAreRefused) {
+  const std::string deep = std::string(200000, '[') + std::string(200000, ']');
+  const std::string deep_objects = [] {
+    std::string text;
+    for (int i = 0; i < 200000; ++i) text += "{\"a\":";
+    return text + "1" + std::string(200000, '}');
+  }();
+  for (const char* separator : {",", "\n"}) {
+    const bool list = separator[0] == ',';
+    std::string text = list ? "[" : "";
+    for (const std::string& value : {deep, deep_objects}) {
+      text += R"({"id": "A", "family": "RREF", "given": {"A": )" + value + "}}" + separator;
+      text += R"({"id": "row", "family": "RREF", "given": {"A": [)" + value + "]}}" + separator;
+      text += R"({"id": "value", "family": "RREF", "given": {"A": [[)" + value + "]]}}" + separator;
+      text += R"({"id": "edge", "family": "PATH", "given": {"start": 1, "targets": [2, 3], "edges": [)" +
+              value + "]}}" + separator;
+      text += R"({"id": )" + value + R"(, "family": "RREF", "given": {"A": 1}})" + separator;
+    }
+    const ItemFile file = read(text + item_a + (list ? "]" : ""));
+    EXPECT_EQ(file.refused.size(), 10U);
+    ASSERT_EQ(file.problems.size(), 1U);
+    EXPECT_EQ(file.problems[0].id, "a");
+  }
+  EXPECT_EQ(
+      read(R"({"id": "a", "family": "RREF", "given": {"A": [[1]]}, "answer": )" + deep + "}").problems.size(),
+      1U)
+      << "fields that are not read may hold anything";
+}
+
+TEST_F(ItemFileTest, WholeNumbersBeyond64BitsDoNotWrap) {
+  const ItemFile file = read(R"([{"id": "a", "family": "RREF", "given": {"A": [[18446744073709551615, 1]]}},
+      {"id": "b", "family": "RREF", "given": {"A": [[9223372036854775808, 1]]}},
+      {"id": "c", "family": "PATH",
+       "given": {"start": 18446744073709551615, "targets": [2, 3], "edges": [[-1, 2]]}}])");
+  EXPECT_TRUE(file.problems.empty());
+  ASSERT_EQ(file.refused.size(), 3U);
+  EXPECT_EQ(file.refused[0].reason,
+            "given.A: expected whole numbers below 2^63 or \"p/q\" strings, got 18446744073709551615");
+}
+
 TEST_F(ItemFileTest, NamesFilesThatAreNoItemFiles) {
   const std::string name = file_.string();
   EXPECT_EQ(failure(""), name + ": the file is empty");

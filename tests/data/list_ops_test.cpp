@@ -96,6 +96,17 @@ TEST(ListOps, NamesTheFirstFault) {
   EXPECT_FALSE(slip.answer_right);
 }
 
+TEST(ListOps, ARepeatedLineIsOneFault) {
+  const std::string prompt = "LISTOPS [MAX 2 [SM 4 7 9 ] [MIN 3 1 ] [MED 3 5 7 6 ] ] ;";
+  const Verdict verdict = judge(prompt,
+                                "[SM 4 7 9 : 0 NL [SM 4 7 9 : 0 NL [MIN 3 1 : 1 NL [MED 3 5 7 6 : 5 NL "
+                                "[MAX 2 0 1 5 : 5 NL ANS 5 EOS");
+  ASSERT_EQ(verdict.steps.size(), 5U);
+  for (size_t i = 0; i < 5; ++i) EXPECT_EQ(verdict.steps[i].valid, i != 1) << i;
+  EXPECT_TRUE(verdict.answer_right);
+  EXPECT_FALSE(verdict.chain_valid);
+}
+
 TEST(ListOps, RefusesWhatIsNoExpression) {
   for (const char* text :
        {"LISTOPS", "LISTOPS 3", "LISTOPS [MAX 1", "LISTOPS [MAX ]", "LISTOPS ]", "LISTOPS [MAX 1 ] 2",

@@ -251,6 +251,17 @@ TEST(OptimizerTest, ClipsTheGlobalNorm) {
   }
 }
 
+TEST(OptimizerTest, AnInfiniteGradientChangesNoWeight) {
+  model::GiantRabbit network = tiny_network();
+  Optimizer optimizer(network, TrainConfig());
+  for (torch::Tensor& parameter : network->parameters())
+    parameter.mutable_grad() = torch::full_like(parameter, INFINITY);
+  std::vector<torch::Tensor> before;
+  for (const torch::Tensor& parameter : network->parameters()) before.push_back(parameter.detach().clone());
+  EXPECT_FALSE(std::isfinite(optimizer.step(1)));
+  for (size_t i = 0; i < before.size(); ++i) EXPECT_TRUE(network->parameters()[i].equal(before[i]));
+}
+
 TEST(OptimizerTest, NormsNeverDecay) {
   for (const std::string kind : {"muon", "adamw"}) {
     SCOPED_TRACE(kind);

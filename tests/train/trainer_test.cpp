@@ -204,6 +204,29 @@ TEST(TrainerTest, LinesBehindTheCheckpointAreWrittenAgain) {
   expect_same_run(parts, whole);
 }
 
+TEST(TrainerTest, ARunKilledBehindItsLastLinesRepeatsNone) {
+  RunConfig config = tiny::run_config();
+  const fs::path whole = whole_run("whole", config), parts = tiny::fresh_directory("last_lines");
+  for (int step = 0; step < 12; ++step) EXPECT_FALSE(Trainer(config, parts, step > 0).run(&stop_now));
+  // The newest checkpoint is of the last step, but older than the lines that end the run.
+  fs::copy_file(whole / "metrics.jsonl", parts / "metrics.jsonl", fs::copy_options::overwrite_existing);
+  EXPECT_TRUE(Trainer(config, parts, true).run(&keep_going));
+  expect_same_run(parts, whole);
+}
+
+TEST(TrainerTest, MissedValidationsAreNotMadeUpFor) {
+  RunConfig config = tiny::run_config();
+  config.train.validation_interval = 0.3;
+  const fs::path directory = tiny::fresh_directory("missed");
+  Trainer trainer(config, directory, false);
+  for (int step = 0; step < 9; ++step) trainer.step();  // as long as a slow validation: past 0.3 and 0.6
+  EXPECT_TRUE(trainer.run(&keep_going));
+  int validations = 0;
+  for (const std::string& line : tiny::timeless_metrics(directory))
+    validations += line.find("validation_exact") != std::string::npos;
+  EXPECT_EQ(validations, 2) << "one after step 10, one at the end";
+}
+
 TEST(TrainerTest, FinishedRunStaysAsItIs) {
   RunConfig config = tiny::run_config();
   const fs::path directory = whole_run("finished", config), copy = tiny::fresh_directory("finished_copy");
@@ -237,15 +260,50 @@ TEST(TrainerTest, TokenLimit) {
   EXPECT_LT(trainer.counters().tokens, 300 + 512);  // one batch more: a long example is a batch of its own
 }
 
+TEST(TrainerTest, ATableAsLongAsTheLongestSequenceIsEnough) {
+  RunConfig config = tiny::run_config();
+  config.task.task = "copy-64";
+  config.model.position = "learned";
+  config.model.max_positions = 70;  // every prompt and target has so many words: no multiple of 8
+  EXPECT_GT(Trainer(config, tiny::fresh_directory("table"), false).step(), 0);
+  config.model.max_positions = 69;
+  Trainer shorter(config, tiny::fresh_directory("table"), false);
+  EXPECT_NE(tiny::error_of([&] { shorter.step(); }).find("outside the table of 69"), std::string::npos);
+}
+
 TEST(TrainerTest, InfiniteLossStopsTheRun) {
   RunConfig config = tiny::run_config();
   const fs::path directory = tiny::fresh_directory("infinite");
   Trainer trainer(config, directory, false);
   trainer.step();
-  const torch::NoGradGuard guard;
-  trainer.network()->parameters()[0].fill_(std::nan(""));
-  const torch::AutoGradMode recording(true);
-  EXPECT_NE(tiny::error_of([&] { trainer.step(); }).find("nan at step 1"), std::string::npos);
+  torch::Tensor weight = trainer.network()->parameters()[0];
+  weight.data().fill_(std::nan(""));
+  const torch::Tensor other = trainer.network()->parameters()[1].clone();
+  EXPECT_TRUE(tiny::error_of([&] { trainer.step(); }).ends_with("nan at step 1"));  // no word of a checkpoint
+  EXPECT_TRUE(tensors_equal(trainer.network()->parameters()[1], other)) << "no weight is touched";
+}
+
+TEST(TrainerTest, InfiniteWeightsAreNeverSaved) {
+  RunConfig config = tiny::run_config();
+  config.train.steps = 1;
+  config.train.warmup_steps = 0;
+  config.train.learning_rate = 1e39;
+  const fs::path directory = tiny::fresh_directory("infinite_weights");
+  Trainer trainer(config, directory, false);
+  const std::string error = tiny::error_of([&] { trainer.run(&keep_going); });
+  EXPECT_TRUE(error.starts_with("a weight became ")) << error;
+  EXPECT_EQ(error.find("checkpoint is kept"), std::string::npos) << error;
+  EXPECT_FALSE(fs::exists(directory / "checkpoints"));
+  EXPECT_FALSE(fs::exists(directory / "model.safetensors"));
+}
+
+TEST(TrainerTest, AnErrorSaysThatTheCheckpointIsKeptWhereThereIsOne) {
+  RunConfig config = tiny::run_config();
+  Trainer trainer(config, tiny::fresh_directory("kept"), false);
+  EXPECT_FALSE(trainer.run(&stop_now));
+  trainer.network()->parameters()[0].data().fill_(std::nan(""));
+  EXPECT_TRUE(
+      tiny::error_of([&] { trainer.step(); }).ends_with("nan at step 1; the last checkpoint is kept"));
 }
 
 }  // namespace
