@@ -34,7 +34,9 @@ constexpr const char* exam_items = R"([
   {"id": "4b", "family": "MEMBER", "given": {"A": [[2, 1], [6, 5], [2, 4]], "b": [8, 28, 14]}}
 ])";
 
-std::string item_id(const json& item, size_t number) {
+int64_t next_number(const ItemFile& file) { return std::ssize(file.problems) + std::ssize(file.refused) + 1; }
+
+std::string item_id(const json& item, int64_t number) {
   if (item.is_object() && item.contains("id")) {
     return item["id"].is_string() ? item["id"].get<std::string>() : item["id"].dump();
   }
@@ -57,14 +59,14 @@ void add(ItemFile& file, const std::string& id, Read read) {
     problem.id = id;
     file.problems.push_back(std::move(problem));
   } catch (const ProblemError& error) {
-    file.refused.push_back({id, error.what()});
+    file.refused.push_back({id, error.what(), next_number(file)});
   } catch (const json::exception& error) {
-    file.refused.push_back({id, error.what()});
+    file.refused.push_back({id, error.what(), next_number(file)});
   }
 }
 
 void add_item(ItemFile& file, const json& item) {
-  const std::string id = item_id(item, file.problems.size() + file.refused.size() + 1);
+  const std::string id = item_id(item, next_number(file));
   add(file, id, [&] { return read_item(item); });
 }
 
