@@ -12,6 +12,7 @@
 #include "data/batch.h"
 #include "data/example_source.h"
 #include "eval/clock.h"
+#include "eval/decode.h"
 
 namespace giantrabbit::eval {
 namespace {
@@ -37,11 +38,11 @@ int64_t window_of(int64_t position) { return std::min(most_window, std::max<int6
 // One run on its way along the chain.
 class Climber {
  public:
-  Climber(Run& run, const ForcedChain& chain, model::WeightType weights)
+  Climber(Run& run, const ForcedChain& chain)
       : run_(run),
         prompt_(data::one_sequence(run.vocabulary.encode(chain.prompt))),
         words_(run.vocabulary.encode(chain.words)),
-        decoder_(run.network, weights),
+        decoder_(run.network, run.weights),
         sequences_(decoder_.start(run.network->start(prompt_, prompt_length()))) {}
 
   void advance(int64_t tokens) {
@@ -114,14 +115,12 @@ class Climber {
 
 void check_positions(std::span<const Run> runs, const ForcedChain& chain, int64_t longest) {
   for (const Run& run : runs) {
-    const model::ModelConfig& config = run.config;
-    if (config.position != "signpost" && config.position != "learned") continue;
-    const int64_t needed = longest + (config.encoder ? 0 : std::ssize(chain.prompt));
-    if (needed > config.max_positions) {
+    const int64_t known = position_limit(run.config, std::ssize(chain.prompt));
+    if (longest > known) {
       throw std::runtime_error(fmt::format(
-          "{}: the run knows {} positions, {} are needed; choose shorter --lengths or a run with a "
-          "larger model.max_positions",
-          run.directory.string(), config.max_positions, needed));
+          "{}: the run has positions for {} words of a chain, {} are needed; choose shorter --lengths or a "
+          "run with a larger model.max_positions",
+          run.directory.string(), known, longest));
     }
   }
 }
@@ -182,7 +181,7 @@ std::vector<Ladder> climb(std::span<Run> runs, const ForcedChain& chain, const L
   check_positions(runs, chain, longest);
   std::vector<Climber> climbers;
   climbers.reserve(runs.size());
-  for (Run& run : runs) climbers.emplace_back(run, chain, plan.weights);
+  for (Run& run : runs) climbers.emplace_back(run, chain);
   bool forward = true;
   for (int64_t begin = 0; begin < longest; begin += turn) {
     // A B, then B A: neither always runs behind the other.

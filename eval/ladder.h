@@ -66,8 +66,7 @@ struct Ladder {
 
 struct LadderPlan {
   std::vector<int64_t> lengths;  // increasing
-  model::WeightType weights = model::WeightType::float32;
-  int repeats = 3;  // of prefill and encode
+  int repeats = 3;               // of prefill and encode
 };
 // One thread's worth of work per run; throws std::runtime_error when a run knows fewer positions than the
 // longest length.

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include "data/atomic_file.h"
 #include "eval/commands/command.h"
 #include "eval/ladder.h"
 #include "eval/table.h"
@@ -117,22 +116,18 @@ void run_timing(std::span<const std::string> arguments) {
   check_output(parsed, "json");
   LadderPlan plan;
   plan.lengths = lengths(parsed, "lengths");
-  if (parsed.options.count("long") > 0 && plan.lengths.back() < long_length)
-    plan.lengths.push_back(long_length);
-  plan.weights = weights(parsed);
-  plan.repeats = static_cast<int>(whole_number(parsed, "repeats", 1));
-  std::vector<Run> runs;
-  for (const std::string& directory : parsed.runs) runs.push_back(load_run(directory));
+  if (flag(parsed, "long") && plan.lengths.back() < long_length) plan.lengths.push_back(long_length);
+  plan.repeats = static_cast<int>(whole_number(parsed, "repeats", 1, 1000));
+  std::vector<Run> runs = load_runs(parsed);
   const std::string task = common_task(runs, "they cannot be forced through one chain");
   const ForcedChain chain = forced_chain(runs.front().task, plan.lengths.back());
   fmt::print("{} words of task {}, the first chain has {}; {} weights\n", plan.lengths.back(), task,
-             chain.first_chain, parsed.options["weights"].as<std::string>());
+             chain.first_chain, weights_text(runs));
   const std::vector<Ladder> ladders = climb(runs, chain, plan);
   fmt::print("\n{}\n{}", to_text(token_table(ladders)), to_text(line_table(ladders)));
-  if (parsed.options.count("json") == 0) return;
-  json document{{"task", task}, {"runs", json::array()}};
+  json document = {{"task", task}, {"runs", json::array()}};
   for (const Ladder& ladder : ladders) document["runs"].push_back(to_json(ladder));
-  data::write_file_atomically(parsed.options["json"].as<std::string>(), document.dump(2) + "\n");
+  write_json(parsed, document);
 }
 
 }  // namespace giantrabbit::eval

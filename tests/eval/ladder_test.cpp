@@ -46,7 +46,7 @@ TEST(LadderTest, ClimbOfTwoRuns) {
   std::vector<eval::Run> runs = {load_run(write_tiny_run("ladder_dense", tiny_config(), 1)),
                                  load_run(write_tiny_run("ladder_sparse", sparse, 2))};
   const ForcedChain chain = forced_chain({}, 200);
-  const std::vector<Ladder> ladders = climb(runs, chain, {{8, 200}, model::WeightType::float32, 1});
+  const std::vector<Ladder> ladders = climb(runs, chain, {{8, 200}, 1});
   ASSERT_EQ(ladders.size(), 2u);
   for (const Ladder& ladder : ladders) {
     ASSERT_EQ(ladder.rungs.size(), 2u);
@@ -68,8 +68,22 @@ TEST(LadderTest, PositionsBehindTheTableAreRefused) {
   config.max_positions = 100;
   std::vector<eval::Run> runs = {load_run(write_tiny_run("ladder_short", config, 1))};
   try {
-    climb(runs, forced_chain({}, 101), {{101}, model::WeightType::float32, 1});
+    climb(runs, forced_chain({}, 101), {{101}, 1});
     FAIL() << "101 positions of 100 were accepted";
+  } catch (const std::runtime_error& error) {
+    EXPECT_NE(std::string(error.what()).find("model.max_positions"), std::string::npos) << error.what();
+  }
+}
+
+TEST(LadderTest, PauseTokensTakePositionsWithoutAnEncoder) {
+  model::ModelConfig config = tiny_config();
+  config.encoder = false;
+  config.pause_tokens = 60;
+  config.max_positions = 100;
+  std::vector<eval::Run> runs = {load_run(write_tiny_run("ladder_pause", config, 1))};
+  try {
+    climb(runs, forced_chain({}, 40), {{40}, 1});
+    FAIL() << "a prompt, 60 pauses and 40 words were accepted on 100 positions";
   } catch (const std::runtime_error& error) {
     EXPECT_NE(std::string(error.what()).find("model.max_positions"), std::string::npos) << error.what();
   }
