@@ -42,7 +42,9 @@ json parse(const std::string& text) {
       text, [](int depth, json::parse_event_t, const json&) { return depth < most_depth; }, false);
 }
 
-std::string item_id(const json& item, size_t number) {
+int64_t next_number(const ItemFile& file) { return std::ssize(file.problems) + std::ssize(file.refused) + 1; }
+
+std::string item_id(const json& item, int64_t number) {
   if (item.is_object() && item.contains("id")) {
     return item["id"].is_string() ? item["id"].get<std::string>() : item["id"].dump();
   }
@@ -65,14 +67,14 @@ void add(ItemFile& file, const std::string& id, Read read) {
     problem.id = id;
     file.problems.push_back(std::move(problem));
   } catch (const ProblemError& error) {
-    file.refused.push_back({id, error.what()});
+    file.refused.push_back({id, error.what(), next_number(file)});
   } catch (const json::exception& error) {
-    file.refused.push_back({id, error.what()});
+    file.refused.push_back({id, error.what(), next_number(file)});
   }
 }
 
 void add_item(ItemFile& file, const json& item) {
-  const std::string id = item_id(item, file.problems.size() + file.refused.size() + 1);
+  const std::string id = item_id(item, next_number(file));
   add(file, id, [&] { return read_item(item); });
 }
 

@@ -4,6 +4,7 @@
 // lines of text for multiplication ("||") and ListOps (tab).
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -17,6 +18,7 @@ struct ItemFile {
   struct Refused {
     std::string id;
     std::string reason;
+    int64_t number = 0;  // among all items of the file, from 1
   };
   std::vector<Refused> refused;  // items that could not be read; they count as wrong
 };

@@ -37,13 +37,13 @@ RunReport describe(const Run& run) {
   return entry;
 }
 
-void add_accuracy(Report& report, const std::vector<Run>& runs, const std::vector<Evaluation>& evaluations) {
+void add_accuracy(Report& report, const std::vector<Evaluation>& evaluations) {
   const std::vector<Judged>& items = evaluations.front().items;
   report.groupings = {by_family(items), by_size(items), by_subset(items)};
   const std::vector<size_t> solved = solved_by_all(evaluations);
-  for (size_t index = 0; index < runs.size(); ++index) {
+  for (size_t index = 0; index < evaluations.size(); ++index) {
     const Evaluation& evaluation = evaluations[index];
-    RunReport entry = describe(runs[index]);
+    RunReport& entry = report.runs[index];
     entry.all = measure(view(evaluation));
     entry.step_validity = validity_by_step(view(evaluation));
     for (const Grouping& grouping : report.groupings) {
@@ -51,7 +51,6 @@ void add_accuracy(Report& report, const std::vector<Run>& runs, const std::vecto
       for (const auto& members : grouping.membership) groups.push_back(measure(select(evaluation, members)));
     }
     entry.solved_by_all = measure_lengths(select(evaluation, solved));
-    report.runs.push_back(std::move(entry));
   }
 }
 
@@ -145,7 +144,7 @@ void add_attention(RunReport& entry, Run& run, const std::vector<data::Problem>&
 void add_ladders(Report& report, std::vector<Run>& runs, const ReportPlan& plan) {
   fmt::print(stderr, "forcing a chain of {} words through every run\n", plan.lengths.back());
   const ForcedChain chain = forced_chain(runs.front().task, plan.lengths.back());
-  report.ladders = climb(runs, chain, {plan.lengths, plan.weights});
+  report.ladders = climb(runs, chain, {plan.lengths});
 }
 
 }  // namespace
@@ -156,6 +155,26 @@ std::vector<data::Problem> sample(const std::vector<data::Problem>& problems, in
   std::vector<data::Problem> chosen;
   for (int64_t index = 0; index < taken; ++index)
     chosen.push_back(problems[static_cast<size_t>(index * total / taken)]);
+  return chosen;
+}
+
+Traceable traceable(const std::vector<data::Problem>& problems, std::span<const Run> runs) {
+  Traceable chosen;
+  for (const data::Problem& problem : problems) {
+    const auto fits = [&problem](const Run& run) {
+      const std::vector<ForcedItem> reference = reference_items({problem}, run.format());
+      return !reference.empty() &&
+             std::ssize(reference.front().output) <= position_limit(run.config, std::ssize(problem.prompt));
+    };
+    if (std::ranges::all_of(runs, fits)) chosen.problems.push_back(problem);
+  }
+  const size_t others = problems.size() - chosen.problems.size();
+  if (others > 0) {
+    chosen.left_out = fmt::format(
+        "Attention is not measured on {} of {} problems: they have no reference output, or none that fits "
+        "the positions of every run.",
+        others, problems.size());
+  }
   return chosen;
 }
 
@@ -176,33 +195,34 @@ std::vector<ForcedItem> reference_items(const std::vector<data::Problem>& proble
 Report build_report(std::vector<Run>& runs, const ProblemSet& set, const ReportPlan& plan) {
   for (const Run& run : runs) require_words(run, set.problems);
   if (!plan.lengths.empty()) check_lengths(runs, plan.lengths);
-  make_names_distinct(runs);
   Report report;
   report.machine = this_machine();
   report.items = set.description;
-  report.weights = model::weight_type_name(plan.weights);
+  report.weights = weights_text(runs);
   report.refused = set.refused;
+  for (const Run& run : runs) report.runs.push_back(describe(run));
   std::vector<Evaluation> evaluations;
   for (Run& run : runs) {
     fmt::print(stderr, "judging {} on {} problems\n", run.name, set.problems.size());
     evaluations.push_back(
-        evaluate(run.network, run.vocabulary, set.problems, run.format(), plan.batch, plan.weights));
+        evaluate(run.network, run.vocabulary, set.problems, run.format(), plan.batch, run.weights));
     for (const auto& item : set.refused) evaluations.back().items.push_back(unreadable_item(item.id));
   }
-  add_accuracy(report, runs, evaluations);
+  add_accuracy(report, evaluations);
   add_comparisons(report, runs, evaluations);
 
   const std::vector<data::Problem> timed = sample(set.problems, plan.timed);
   if (!timed.empty()) fmt::print(stderr, "timing {} problems one at a time\n", timed.size());
   std::vector<TimedRun> timed_runs;
-  for (Run& run : runs) timed_runs.push_back({run.network, run.format(), run.vocabulary, plan.weights});
+  for (Run& run : runs) timed_runs.push_back({run.network, run.format(), run.vocabulary, run.weights});
   const std::vector<RunTiming> timings = time_interleaved(timed_runs, timed);
-  const std::vector<data::Problem> traced = sample(set.problems, plan.traced);
+  const Traceable traced = traceable(sample(set.problems, plan.traced), runs);
+  if (!traced.left_out.empty()) report.not_compared.push_back(traced.left_out);
   for (size_t index = 0; index < runs.size(); ++index) {
     report.runs[index].timing = timings[index];
-    add_attention(report.runs[index], runs[index], traced, plan.mass);
+    add_attention(report.runs[index], runs[index], traced.problems, plan.mass);
   }
-  if (!traced.empty()) add_pictures(report, runs, evaluations);
+  if (!traced.problems.empty()) add_pictures(report, runs, evaluations);
   if (!plan.lengths.empty()) add_ladders(report, runs, plan);
   return report;
 }

@@ -133,14 +133,13 @@ class GreedyDecoder {
   std::vector<bool> done_;
 };
 
-// Most tokens that fit behind the longest prompt; the same for every prompt, so that no batch changes a
-// result.
-int64_t position_limit(const model::ModelConfig& config, int64_t longest_prompt) {
-  if (config.position != "learned" && config.position != "signpost") return INT64_MAX;
-  return config.encoder ? config.max_positions : std::max<int64_t>(0, config.max_positions - longest_prompt);
-}
-
 }  // namespace
+
+int64_t position_limit(const model::ModelConfig& config, int64_t prompt_words) {
+  if (config.position != "learned" && config.position != "signpost") return INT64_MAX;
+  const int64_t prefix = config.encoder ? 0 : prompt_words + config.pause_tokens;
+  return std::max<int64_t>(0, config.max_positions - prefix);
+}
 
 Decoded decode_greedy(model::GiantRabbit& network, const data::Vocabulary& vocabulary,
                       std::span<const data::Words> prompts, std::span<const int64_t> limits,
@@ -160,6 +159,7 @@ Decoded decode_greedy(model::GiantRabbit& network, const data::Vocabulary& vocab
     prompt_ids.push_back(vocabulary.encode(prompt));
     longest = std::max(longest, prompt.size());
   }
+  // The longest prompt bounds every output, so that no batch changes a result.
   const int64_t bound = position_limit(network->config(), static_cast<int64_t>(longest));
   std::vector<int64_t> bounded(limits.begin(), limits.end());
   for (int64_t& limit : bounded) limit = std::min(limit, bound);

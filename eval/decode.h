@@ -27,9 +27,13 @@ struct Decoded {
   std::vector<double> step_seconds;  // of every call of the decoder in order; with one prompt: of every token
 };
 
-// prompts: words of each problem; limits: most tokens of each output (also bounded by the model's position
-// table). Sequences are decoded `batch_size` at a time, sorted by prompt length; the result keeps the
-// caller's order. weights: what the decoder's matrices are rounded to; the prompt is read in fp32.
+// Most tokens that fit into the model's position table behind a prompt; INT64_MAX where there is no table.
+int64_t position_limit(const model::ModelConfig& config, int64_t prompt_words);
+
+// prompts: words of each problem; limits: most tokens of each output (also bounded by position_limit()
+// behind the longest prompt). Sequences are decoded `batch_size` at a time, sorted by prompt length; the
+// result keeps the caller's order. weights: what the decoder's matrices are rounded to; the prompt is read in
+// fp32.
 Decoded decode_greedy(model::GiantRabbit& network, const data::Vocabulary& vocabulary,
                       std::span<const data::Words> prompts, std::span<const int64_t> limits,
                       int64_t batch_size = 128, model::WeightType weights = model::WeightType::float32);

@@ -2,10 +2,12 @@
 // invariant: mass_[layer] has one entry per key that the layer's cache holds.
 #include "eval/eviction.h"
 
+#include <algorithm>
 #include <stdexcept>
 
 #include "data/batch.h"
 #include "data/counter_rng.h"
+#include "eval/decode.h"
 #include "model/embedding.h"
 
 namespace giantrabbit::eval {
@@ -96,7 +98,8 @@ EvictedOutput decode_evicting(model::GiantRabbit& network, const data::Vocabular
   const int64_t line_end = vocabulary.id("NL");
   EvictedOutput result;
   int64_t token = data::Vocabulary::bos;
-  for (int64_t written = 0; written < limit && token != data::Vocabulary::eos; ++written) {
+  const int64_t most = std::min(limit, position_limit(network->config(), std::ssize(prompt)));
+  for (int64_t written = 0; written < most && token != data::Vocabulary::eos; ++written) {
     model::Trace trace;
     const bool step_ended = token == line_end;
     token =

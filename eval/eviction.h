@@ -31,8 +31,8 @@ struct EvictedOutput {
   double keys_written = 0;  // the same without eviction
 };
 
-// Greedy, one problem; `limit`: most words. Throws std::invalid_argument for a model with a window, whose
-// forgetting is another one.
+// Greedy, one problem; `limit`: most words, also bounded by the model's positions. Throws
+// std::invalid_argument for a model with a window, whose forgetting is another one.
 EvictedOutput decode_evicting(model::GiantRabbit& network, const data::Vocabulary& vocabulary,
                               const data::Words& prompt, int64_t limit, const Eviction& eviction);
 

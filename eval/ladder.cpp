@@ -12,6 +12,7 @@
 #include "data/batch.h"
 #include "data/example_source.h"
 #include "eval/clock.h"
+#include "eval/decode.h"
 #include "model/option_set.h"
 
 namespace giantrabbit::eval {
@@ -38,11 +39,11 @@ int64_t window_of(int64_t position) { return std::min(most_window, std::max<int6
 // One run on its way along the chain.
 class Climber {
  public:
-  Climber(Run& run, const ForcedChain& chain, model::WeightType weights)
+  Climber(Run& run, const ForcedChain& chain)
       : run_(run),
         prompt_(data::one_sequence(run.vocabulary.encode(chain.prompt))),
         words_(run.vocabulary.encode(chain.words)),
-        decoder_(run.network, weights),
+        decoder_(run.network, run.weights),
         sequences_(decoder_.start(run.network->start(prompt_, prompt_length()))) {}
 
   void advance(int64_t tokens) {
@@ -113,14 +114,6 @@ class Climber {
   std::vector<ops::CachedAttentionCounters> counters_;  // after every token
 };
 
-// Tokens that a run can write behind the prompt.
-int64_t positions_left(const Run& run, const data::Words& prompt) {
-  const model::ModelConfig& config = run.config;
-  if (config.position != "signpost" && config.position != "learned")
-    return std::numeric_limits<int64_t>::max();
-  return config.max_positions - (config.encoder ? 0 : std::ssize(prompt));
-}
-
 }  // namespace
 
 ForcedChain forced_chain(const TaskConfig& task, int64_t length) {
@@ -145,18 +138,18 @@ ForcedChain forced_chain(const TaskConfig& task, int64_t length) {
 int64_t longest_chain(std::span<const Run> runs) {
   int64_t longest = std::numeric_limits<int64_t>::max();
   const data::Words prompt = forced_chain(runs.front().task, 0).prompt;
-  for (const Run& run : runs) longest = std::min(longest, positions_left(run, prompt));
+  for (const Run& run : runs) longest = std::min(longest, position_limit(run.config, std::ssize(prompt)));
   return longest;
 }
 
 void check_lengths(std::span<const Run> runs, std::span<const int64_t> lengths) {
   const data::Words prompt = forced_chain(runs.front().task, 0).prompt;
   for (const Run& run : runs) {
-    if (lengths.back() <= positions_left(run, prompt)) continue;
+    if (lengths.back() <= position_limit(run.config, std::ssize(prompt))) continue;
     throw model::OptionError(fmt::format(
         "--lengths {}: {} has positions for {} tokens of a chain; choose shorter lengths or a run with a "
         "larger model.max_positions",
-        lengths.back(), run.directory.string(), positions_left(run, prompt)));
+        lengths.back(), run.directory.string(), position_limit(run.config, std::ssize(prompt))));
   }
 }
 
@@ -195,7 +188,7 @@ std::vector<Ladder> climb(std::span<Run> runs, const ForcedChain& chain, const L
   check_lengths(runs, plan.lengths);
   std::vector<Climber> climbers;
   climbers.reserve(runs.size());
-  for (Run& run : runs) climbers.emplace_back(run, chain, plan.weights);
+  for (Run& run : runs) climbers.emplace_back(run, chain);
   bool forward = true;
   for (int64_t begin = 0; begin < longest; begin += turn) {
     // A B, then B A: neither always runs behind the other.

@@ -71,8 +71,7 @@ struct Ladder {
 
 struct LadderPlan {
   std::vector<int64_t> lengths;  // increasing
-  model::WeightType weights = model::WeightType::float32;
-  int repeats = 3;  // of prefill and encode
+  int repeats = 3;               // of prefill and encode
 };
 // One thread's worth of work per run; checks the lengths as check_lengths.
 std::vector<Ladder> climb(std::span<Run> runs, const ForcedChain& chain, const LadderPlan& plan);

@@ -17,7 +17,7 @@ struct LearningCurve {
 };
 
 // Empty when the file is missing. A line that is no JSON object, as a run that is being written may have
-// last, is passed over.
+// last, is passed over. Throws std::runtime_error naming file and line for a validation that cannot be.
 LearningCurve read_learning_curve(const std::filesystem::path& directory);
 
 }  // namespace giantrabbit::eval

@@ -1,14 +1,30 @@
 // Draws or reads problems; see problem_set.h.
 #include "eval/problem_set.h"
 
+#include <algorithm>
 #include <set>
 #include <stdexcept>
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include "data/example_source.h"
 
 namespace giantrabbit::eval {
+
+namespace {
+
+// UTF-8 without control characters: what a file holds goes to terminals and into JSON.
+std::string printable(const std::string& text) {
+  using nlohmann::json;
+  const std::string quoted = json(text).dump(-1, ' ', false, json::error_handler_t::replace);
+  std::string valid = json::parse(quoted).get<std::string>();
+  const auto is_control = [](unsigned char letter) { return letter < 0x20 || letter == 0x7f; };
+  std::ranges::replace_if(valid, is_control, ' ');
+  return valid;
+}
+
+}  // namespace
 
 data::Split parse_split(const std::string& text) {
   if (text == "train") return data::Split::train;
@@ -41,6 +57,10 @@ ProblemSet read_problems(const std::filesystem::path& file, bool skip_unparsable
     throw std::runtime_error(fmt::format("{}: there is no {}item in this file", file.string(),
                                          items.refused.empty() ? "" : "readable "));
   }
+  for (data::ItemFile::Refused& item : items.refused) {
+    item.id = printable(item.id);
+    item.reason = printable(item.reason);
+  }
   ProblemSet set{std::move(items.problems), std::move(items.refused), ""};
   set.description = fmt::format("{} items of {}", set.problems.size() + set.refused.size(), file.string());
   if (skip_unparsable && !set.refused.empty()) {
@@ -49,6 +69,21 @@ ProblemSet read_problems(const std::filesystem::path& file, bool skip_unparsable
     set.refused.clear();
   }
   return set;
+}
+
+const data::Problem& problem_number(const ProblemSet& set, int64_t number) {
+  int64_t before = 0;  // refused items with a lower number
+  for (const data::ItemFile::Refused& item : set.refused) {
+    if (item.number == number) {
+      throw data::ProblemError(fmt::format("number {} of {} ({}) could not be read: {}", number,
+                                           set.description, item.id, item.reason));
+    }
+    if (item.number < number) ++before;
+  }
+  if (number - before > std::ssize(set.problems)) {
+    throw data::ProblemError(fmt::format("there is no number {} among {}", number, set.description));
+  }
+  return set.problems[static_cast<size_t>(number - before - 1)];
 }
 
 }  // namespace giantrabbit::eval

@@ -28,4 +28,9 @@ ProblemSet draw_problems(const std::string& task, const std::string& split, uint
 // holds no item to judge.
 ProblemSet read_problems(const std::filesystem::path& file, bool skip_unparsable = false);
 
+// The problem with this number, from 1, in the order drawn or in the file, where items that could not be read
+// have their numbers too. Throws data::ProblemError for those and behind the end. The set must be whole: of a
+// file without `skip_unparsable`.
+const data::Problem& problem_number(const ProblemSet& set, int64_t number);
+
 }  // namespace giantrabbit::eval

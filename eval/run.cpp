@@ -2,6 +2,7 @@
 // one, and every error names the file it comes from.
 #include "eval/run.h"
 
+#include <algorithm>
 #include <charconv>
 #include <sstream>
 #include <stdexcept>
@@ -10,6 +11,7 @@
 #include <utility>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "data/atomic_file.h"
 #include "data/example_source.h"
@@ -42,19 +44,26 @@ std::pair<std::filesystem::path, std::string> split_changes(const std::filesyste
   return {text.substr(0, at), text.substr(at + 1)};
 }
 
-void change(model::OptionSet& options, const std::string& changes) {
+// `options` are bound to the run's configuration. What the decoder is rounded to is no option of a model, so
+// no config.toml may name it.
+void change(Run& run, model::OptionSet& options, const std::string& changes) {
+  std::string weights(model::weight_type_name(run.weights));
+  options.add("model.weights", &weights, "what the decoder is rounded to", {"float32", "bfloat16", "int8"});
   std::istringstream text(changes);
-  for (std::string item; std::getline(text, item, ',');) {
-    const size_t equals = item.find('=');
-    if (equals == std::string::npos) {
-      throw model::OptionError(fmt::format("@{}: expected key=value, got '{}'", changes, item));
-    }
-    try {
+  try {
+    for (std::string item; std::getline(text, item, ',');) {
+      const size_t equals = item.find('=');
+      if (equals == std::string::npos) {
+        throw model::OptionError(fmt::format("expected key=value, got '{}'", item));
+      }
       options.set_text("model." + item.substr(0, equals), item.substr(equals + 1));
-    } catch (const model::OptionError& error) {
-      throw model::OptionError(fmt::format("@{}: {}", changes, error.what()));
     }
+    run.config.validate();
+  } catch (const model::OptionError& error) {
+    throw model::OptionError(fmt::format("{}@{}: {}", run.directory.string(), changes, error.what()));
   }
+  run.weights = model::parse_weight_type(weights);
+  run.name += "@" + changes;
 }
 
 // Model and task with their defaults filled in; of training's own table, which this room does not know, what
@@ -66,7 +75,8 @@ std::string configuration_but_seed(const Run& run) {
   model::OptionSet options;
   config.bind(options);
   task.bind(options);
-  return write_config(options) + remaining_config(run.directory / "config.toml", {"model", "data"});
+  return write_config(options) + remaining_config(run.directory / "config.toml", {"model", "data"}) +
+         std::string(model::weight_type_name(run.weights));
 }
 
 // "R12" -> 12; 0 for words that are no row label.
@@ -121,7 +131,16 @@ void require_words(const Run& run, std::span<const data::Problem> problems) {
   }
 }
 
-Run load_run(const std::filesystem::path& named) {
+std::string weights_text(std::span<const Run> runs) {
+  std::vector<std::string_view> names;
+  for (const Run& run : runs) {
+    const std::string_view name = model::weight_type_name(run.weights);
+    if (std::ranges::find(names, name) == names.end()) names.push_back(name);
+  }
+  return fmt::format("{}", fmt::join(names, " and "));
+}
+
+Run load_run(const std::filesystem::path& named, model::WeightType weights) {
   const auto [directory, changes] = split_changes(named);
   if (!std::filesystem::is_directory(directory)) {
     throw std::runtime_error(fmt::format("{}: no such run directory", directory.string()));
@@ -140,15 +159,13 @@ Run load_run(const std::filesystem::path& named) {
   } catch (const model::OptionError& error) {
     throw std::runtime_error(error.what());
   }
-  if (!changes.empty()) {
-    change(options, changes);
-    run.name += "@" + changes;
-  }
   try {
     run.config.validate();
   } catch (const model::OptionError& error) {
     throw std::runtime_error(fmt::format("{}: {}", (directory / "config.toml").string(), error.what()));
   }
+  run.weights = weights;
+  if (!changes.empty()) change(run, options, changes);
   run.configuration = configuration_but_seed(run);
   run.vocabulary = data::ExampleSource::task_vocabulary(run.task.task);
   run.vocabulary.verify(directory / "vocabulary.json");

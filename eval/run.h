@@ -12,6 +12,7 @@
 #include "data/vocabulary.h"
 #include "model/config.h"
 #include "model/giant_rabbit.h"
+#include "model/prepared_decoder.h"
 
 namespace giantrabbit::eval {
 
@@ -28,15 +29,21 @@ struct Run {
   std::string name;  // the directory's last part, and what was changed
   model::ModelConfig config;
   TaskConfig task;
-  std::string configuration;            // everything it was trained with but the seed, in one spelling
-  data::Vocabulary vocabulary;          // the task's
-  model::GiantRabbit network{nullptr};  // in eval mode
+  std::string configuration;  // everything it was trained with but the seed, in one spelling
+  model::WeightType weights = model::WeightType::float32;  // what its decoder is rounded to when it decodes
+  data::Vocabulary vocabulary;                             // the task's
+  model::GiantRabbit network{nullptr};                     // in eval mode
   data::ChainFormat format() const { return data::parse_chain_format(task.format); }
 };
 
 // A directory, or "DIRECTORY@key=value,..": the same weights under changed options of the model, for example
-// "runs/dense@attention=sparsemax,score_scale=0.5"; its name then ends with the change.
-Run load_run(const std::filesystem::path& directory);
+// "runs/dense@attention=sparsemax,score_scale=0.5"; its name then ends with the change. The key "weights"
+// says what the decoder is rounded to; without it that is `weights`. A bad change throws model::OptionError.
+Run load_run(const std::filesystem::path& directory, model::WeightType weights = model::WeightType::float32);
+
+// What the runs decode with: "float32", or "float32 and int8" where they differ; a run's name says which is
+// its own.
+std::string weights_text(std::span<const Run> runs);
 
 // Throws data::ProblemError naming run and word when a prompt has a word that the run has never seen.
 void require_words(const Run& run, std::span<const data::Problem> problems);

@@ -7,9 +7,12 @@
 #include <sstream>
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include <ATen/Parallel.h>
 
+#include "data/atomic_file.h"
+#include "eval/variant.h"
 #include "model/option_set.h"
 
 namespace giantrabbit::eval {
@@ -25,11 +28,23 @@ std::vector<std::string> known_options(const cxxopts::Options& options) {
   return known;
 }
 
+constexpr int64_t most_threads = 1024;
+constexpr int64_t longest_chain = 1'000'000;
+
 // The whole text as a number.
 template <typename Number>
 bool read(const std::string& text, Number& value) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   return error == std::errc() && end == text.data() + text.size();
+}
+
+// What --weights names.
+model::WeightType weights(const Parsed& parsed) {
+  const auto text = parsed.options["weights"].as<std::string>();
+  for (const auto type : {model::WeightType::float32, model::WeightType::bfloat16, model::WeightType::int8}) {
+    if (text == model::weight_type_name(type)) return type;
+  }
+  throw UsageError(fmt::format("--weights must be float32, bfloat16 or int8, got '{}'", text));
 }
 
 }  // namespace
@@ -50,7 +65,8 @@ std::span<const Command> commands() {
 
 Parsed parse(cxxopts::Options& options, std::span<const std::string> arguments) {
   options.add_options()  //
-      ("weights", "what the decoder's weights are rounded to: float32, bfloat16 or int8",
+      ("weights",
+       "what the decoder's weights are rounded to: float32, bfloat16 or int8; RUN@weights=TYPE for one run",
        cxxopts::value<std::string>()->default_value("float32"),
        "TYPE")  //
       ("threads", "threads to compute with", cxxopts::value<std::string>()->default_value("1"),
@@ -74,21 +90,32 @@ Parsed parse(cxxopts::Options& options, std::span<const std::string> arguments) 
     }
     parsed.runs.push_back(argument);
   }
-  parsed.help = parsed.options.count("help") > 0;
+  parsed.help = flag(parsed, "help");
   if (parsed.help) fmt::print("{}", options.help());
   return parsed;
 }
 
-int64_t whole_number(const Parsed& parsed, const std::string& name, int64_t least) {
-  return whole_number(name, parsed.options[name].as<std::string>(), least);
+int64_t whole_number(const Parsed& parsed, const std::string& name, int64_t least, int64_t most) {
+  return whole_number(name, parsed.options[name].as<std::string>(), least, most);
 }
 
-int64_t whole_number(const std::string& name, const std::string& text, int64_t least) {
+int64_t whole_number(const std::string& name, const std::string& text, int64_t least, int64_t most) {
   int64_t value = 0;
-  if (!read(text, value) || value < least) {
-    throw UsageError(fmt::format("--{} must be a whole number of at least {}, got '{}'", name, least, text));
+  if (!read(text, value) || value < least || value > most) {
+    throw UsageError(
+        fmt::format("--{} must be a whole number from {} to {}, got '{}'", name, least, most, text));
   }
   return value;
+}
+
+bool flag(const Parsed& parsed, const std::string& name) { return parsed.options[name].as<bool>(); }
+
+void refuse_beside(const Parsed& parsed, const std::string& name, std::initializer_list<const char*> others) {
+  if (parsed.options.count(name) == 0) return;
+  for (const char* other : others) {
+    if (parsed.options.count(other) == 0) continue;
+    throw UsageError(fmt::format("--{} goes without --{}, which would have no effect", name, other));
+  }
 }
 
 double share_of_one(const Parsed& parsed, const std::string& name) {
@@ -119,7 +146,7 @@ std::vector<int64_t> lengths(const Parsed& parsed, const std::string& name) {
   const auto text = parsed.options[name].as<std::string>();
   std::istringstream items(text);
   for (std::string item; std::getline(items, item, ',');) {
-    list.push_back(whole_number(name, item, 2));
+    list.push_back(whole_number(name, item, 2, longest_chain));
     if (list.size() > 1 && list.back() <= list[list.size() - 2]) {
       throw UsageError(fmt::format("--{} must increase, got {}", name, text));
     }
@@ -128,14 +155,36 @@ std::vector<int64_t> lengths(const Parsed& parsed, const std::string& name) {
   return list;
 }
 
-void check_output(const Parsed& parsed, const std::string& name) {
+void check_output(const Parsed& parsed, const std::string& name, OutputKind kind) {
   if (parsed.options.count(name) == 0) return;
-  const std::filesystem::path file = parsed.options[name].as<std::string>();
-  const std::filesystem::path folder = file.has_parent_path() ? file.parent_path() : ".";
+  std::filesystem::path path = parsed.options[name].as<std::string>();
+  if (!path.has_filename()) path = path.parent_path();  // "figures/"
+  const bool exists = std::filesystem::exists(path);
+  const bool is_folder = std::filesystem::is_directory(path);
+  const auto refuse = [&](const std::string& reason) {
+    throw UsageError(fmt::format("--{} {}: {}", name, path.string(), reason));
+  };
+  if (is_folder && kind == OutputKind::file) refuse("this is a folder, a file is needed");
+  if (exists && !is_folder && kind == OutputKind::folder) refuse("this is a file, a folder is needed");
+  const std::filesystem::path parent = path.has_parent_path() ? path.parent_path() : ".";
+  const std::filesystem::path folder = is_folder ? path : parent;
   if (!std::filesystem::is_directory(folder)) {
-    throw UsageError(
-        fmt::format("--{} {}: the folder {} does not exist", name, file.string(), folder.string()));
+    refuse(fmt::format("the folder {} does not exist", folder.string()));
   }
+  // Permissions do not tell: a disk may be read-only, and some folders take no files.
+  try {
+    const std::filesystem::path probe = folder / ".giantrabbit-probe";
+    data::write_file_atomically(probe, "");
+    std::filesystem::remove(probe);
+  } catch (const std::runtime_error&) {
+    refuse(fmt::format("no file can be made in the folder {}", folder.string()));
+  }
+}
+
+void write_json(const Parsed& parsed, const nlohmann::ordered_json& document) {
+  if (parsed.options.count("json") == 0) return;
+  const std::string text = document.dump(1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+  data::write_file_atomically(parsed.options["json"].as<std::string>(), text + "\n");
 }
 
 std::string common_task(std::span<const Run> runs, std::string_view remedy) {
@@ -149,17 +198,24 @@ std::string common_task(std::span<const Run> runs, std::string_view remedy) {
   return runs.front().task.task;
 }
 
-model::WeightType weights(const Parsed& parsed) {
-  const auto text = parsed.options["weights"].as<std::string>();
-  for (const auto type : {model::WeightType::float32, model::WeightType::bfloat16, model::WeightType::int8}) {
-    if (text == model::weight_type_name(type)) return type;
+std::vector<Run> load_runs(const Parsed& parsed, const std::string& float32_only) {
+  const auto check = [&](model::WeightType type) {
+    if (!float32_only.empty() && type != model::WeightType::float32) throw UsageError(float32_only);
+    return type;
+  };
+  const model::WeightType type = check(weights(parsed));
+  std::vector<Run> runs;
+  for (const std::string& directory : parsed.runs) {
+    runs.push_back(load_run(directory, type));
+    check(runs.back().weights);
   }
-  throw UsageError(fmt::format("--weights must be float32, bfloat16 or int8, got '{}'", text));
+  make_names_distinct(runs);
+  return runs;
 }
 
 void prepare(const Parsed& parsed) {
   if (parsed.runs.empty()) throw UsageError("name at least one run directory, for example runs/sparse");
-  at::set_num_threads(static_cast<int>(whole_number(parsed, "threads", 1)));
+  at::set_num_threads(static_cast<int>(whole_number(parsed, "threads", 1, most_threads)));
 }
 
 }  // namespace giantrabbit::eval

@@ -3,6 +3,7 @@
 // failed.
 #pragma once
 
+#include <initializer_list>
 #include <span>
 #include <stdexcept>
 #include <string>
@@ -10,6 +11,7 @@
 #include <vector>
 
 #include <cxxopts.hpp>
+#include <nlohmann/json_fwd.hpp>
 
 #include "eval/run.h"
 #include "model/prepared_decoder.h"
@@ -43,23 +45,37 @@ struct Parsed {
 };
 // Throws UsageError; an unknown option is answered with the nearest known ones.
 Parsed parse(cxxopts::Options& options, std::span<const std::string> arguments);
-// --name as a whole number (its option holds a text); throws UsageError for anything else and below `least`.
-int64_t whole_number(const Parsed& parsed, const std::string& name, int64_t least);
+// A flag, also as --name=false.
+bool flag(const Parsed& parsed, const std::string& name);
+// Throws UsageError when --name was given together with one of the others.
+void refuse_beside(const Parsed& parsed, const std::string& name, std::initializer_list<const char*> others);
+// More than any command gets through: a bound on problems and the like, so that a slip of the keyboard is
+// answered.
+inline constexpr int64_t most_problems = 1'000'000;
+// --name as a whole number (its option holds a text); throws UsageError for anything else and outside of
+// [least, most].
+int64_t whole_number(const Parsed& parsed, const std::string& name, int64_t least,
+                     int64_t most = most_problems);
 // The same for a text that --name holds.
-int64_t whole_number(const std::string& name, const std::string& text, int64_t least);
+int64_t whole_number(const std::string& name, const std::string& text, int64_t least, int64_t most);
 // --name as a number; throws UsageError unless it is above 0 and at most 1.
 double share_of_one(const Parsed& parsed, const std::string& name);
 // --name as numbers between commas; throws UsageError unless each is above 0 and at most 1.
 std::vector<double> shares(const Parsed& parsed, const std::string& name);
 // --name as increasing whole numbers between commas; throws UsageError for anything else.
 std::vector<int64_t> lengths(const Parsed& parsed, const std::string& name);
-// Throws UsageError when the file that --name asks for cannot be written: before the work, not after it.
-void check_output(const Parsed& parsed, const std::string& name);
+// Throws UsageError when the file or folder that --name asks for cannot be written: before the work, not
+// after it.
+enum class OutputKind { file, folder };
+void check_output(const Parsed& parsed, const std::string& name, OutputKind kind = OutputKind::file);
+// Writes what --json asks for; bytes that are no UTF-8 are replaced.
+void write_json(const Parsed& parsed, const nlohmann::ordered_json& document);
 // The task all runs were trained on; throws UsageError, naming `remedy`, when they differ.
 std::string common_task(std::span<const Run> runs, std::string_view remedy);
 
-// What --weights names; throws UsageError for anything else.
-model::WeightType weights(const Parsed& parsed);
+// The runs that the arguments name, their names unique; --weights is for those whose name ends in no "@weights=..".
+// `float32_only`: a sentence, thrown as UsageError where a run is to have other weights.
+std::vector<Run> load_runs(const Parsed& parsed, const std::string& float32_only = "");
 
 // Sets the number of threads and throws UsageError unless `runs` names at least one run.
 void prepare(const Parsed& parsed);

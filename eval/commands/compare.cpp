@@ -45,25 +45,20 @@ void run_compare(std::span<const std::string> arguments) {
   const Parsed parsed = parse(options, arguments);
   if (parsed.help) return;
   prepare(parsed);
-  for (const char* output : {"json", "csv", "report"}) check_output(parsed, output);
+  for (const char* output : {"json", "report"}) check_output(parsed, output);
+  check_output(parsed, "csv", OutputKind::folder);
   const ReportPlan plan{
-      whole_number(parsed, "batch", 1),
-      whole_number(parsed, "timed", 0),
-      whole_number(parsed, "traced", 0),
+      whole_number(parsed, "batch", 1), whole_number(parsed, "timed", 0), whole_number(parsed, "traced", 0),
       share_of_one(parsed, "mass"),
-      weights(parsed),
       parsed.options.count("lengths") > 0 ? lengths(parsed, "lengths") : std::vector<int64_t>{}};
   const int64_t count = whole_number(parsed, "count", 1);
-
-  std::vector<Run> runs;
-  for (const std::string& directory : parsed.runs) runs.push_back(load_run(directory));
+  check_problem_options(parsed);
+  std::vector<Run> runs = load_runs(parsed);
   if (!plan.lengths.empty()) common_task(runs, "they cannot be forced through one chain of --lengths");
   const ProblemSet problems = choose_problems(parsed, runs, count);
   const Report report = build_report(runs, problems, plan);
   fmt::print("{}", report_text(report));
-  if (parsed.options.count("json") > 0) {
-    data::write_file_atomically(parsed.options["json"].as<std::string>(), report_json(report).dump(1) + "\n");
-  }
+  write_json(parsed, report_json(report));
   if (parsed.options.count("csv") > 0) write_csv(report, parsed.options["csv"].as<std::string>());
   if (parsed.options.count("report") > 0) {
     data::write_file_atomically(parsed.options["report"].as<std::string>(), report_html(report));

@@ -5,7 +5,6 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include "data/atomic_file.h"
 #include "eval/commands/command.h"
 #include "eval/evaluator.h"
 #include "eval/eviction.h"
@@ -14,7 +13,6 @@
 #include "eval/report.h"
 #include "eval/run.h"
 #include "eval/table.h"
-#include "eval/variant.h"
 
 namespace giantrabbit::eval {
 namespace {
@@ -83,16 +81,11 @@ void run_evict(std::span<const std::string> arguments) {
   if (parsed.help) return;
   prepare(parsed);
   check_output(parsed, "json");
-  if (weights(parsed) != model::WeightType::float32) {
-    throw UsageError("evict decodes with float32 weights only");
-  }
   const std::vector<double> keep = shares(parsed, "keep");
-  const auto seed = static_cast<uint64_t>(whole_number(parsed, "seed", 0));
-  std::vector<Run> runs;
-  for (const std::string& directory : parsed.runs) runs.push_back(load_run(directory));
-  make_names_distinct(runs);
-  const ProblemSet set = draw_problems(common_task(runs, "compare them one by one"), "test", seed,
-                                       whole_number(parsed, "count", 1));
+  const auto seed = static_cast<uint64_t>(whole_number(parsed, "seed", 0, INT64_MAX));
+  const int64_t count = whole_number(parsed, "count", 1);
+  std::vector<Run> runs = load_runs(parsed, "evict decodes with float32 weights only");
+  const ProblemSet set = draw_problems(common_task(runs, "compare them one by one"), "test", seed, count);
   std::vector<Line> lines;
   for (Run& run : runs) {
     lines.push_back(measure_line(run, set.problems, {EvictionRule::recency, 1, seed}));
@@ -116,8 +109,7 @@ void run_evict(std::span<const std::string> arguments) {
     document.push_back(to_json(line));
   }
   fmt::print("{}", to_text(table));
-  if (parsed.options.count("json") == 0) return;
-  data::write_file_atomically(parsed.options["json"].as<std::string>(), document.dump(2) + "\n");
+  write_json(parsed, document);
 }
 
 }  // namespace giantrabbit::eval

@@ -7,7 +7,6 @@
 #include "eval/metrics.h"
 #include "eval/report.h"
 #include "eval/run.h"
-#include "eval/variant.h"
 
 namespace giantrabbit::eval {
 namespace {
@@ -33,16 +32,12 @@ void run_exam(std::span<const std::string> arguments) {
   const Parsed parsed = parse(options, arguments);
   if (parsed.help) return;
   prepare(parsed);
-  const model::WeightType type = weights(parsed);
-
-  std::vector<Run> runs;
-  for (const std::string& directory : parsed.runs) runs.push_back(load_run(directory));
-  make_names_distinct(runs);
+  std::vector<Run> runs = load_runs(parsed);
   const std::vector<data::Problem> problems = data::exam_problems();
   std::vector<Evaluation> evaluations;
   for (Run& run : runs) {
     evaluations.push_back(
-        evaluate(run.network, run.vocabulary, problems, run.format(), std::ssize(problems), type));
+        evaluate(run.network, run.vocabulary, problems, run.format(), std::ssize(problems), run.weights));
   }
 
   for (size_t question = 0; question < problems.size(); ++question) {

@@ -7,7 +7,6 @@
 #include "eval/commands/problem_options.h"
 #include "eval/comparison_report.h"
 #include "eval/inspection.h"
-#include "eval/variant.h"
 
 namespace giantrabbit::eval {
 namespace {
@@ -39,30 +38,26 @@ data::Problem choose_problem(const Parsed& parsed, const std::vector<Run>& runs)
   if (parsed.options.count("problem") > 0)
     return data::parse_problem(parsed.options["problem"].as<std::string>());
   const int64_t number = whole_number(parsed, "item", 1);
-  const ProblemSet set = choose_problems(parsed, runs, number);
-  if (std::ssize(set.problems) < number) {
-    throw UsageError(
-        fmt::format("--item {}: there are {} ({})", number, set.problems.size(), set.description));
-  }
-  return set.problems[static_cast<size_t>(number - 1)];
+  return problem_number(choose_problems(parsed, runs, number), number);
 }
 
 void print_inspection(Run& run, const data::Problem& problem, const InspectionOptions& options) {
   require_words(run, std::span(&problem, 1));
-  const Evaluation evaluation = evaluate(run.network, run.vocabulary, std::span(&problem, 1), run.format());
+  const Evaluation evaluation =
+      evaluate(run.network, run.vocabulary, std::span(&problem, 1), run.format(), 1, run.weights);
   const Judged& item = evaluation.items.front();
   const model::Trace trace = trace_output(run.network, run.vocabulary, problem.prompt, item.output);
   fmt::print("{}", inspection_text(run.config, trace, item, run.format(), options));
 }
 
 void print_summary(std::vector<Run>& runs, const ProblemSet& set, double mass) {
+  for (const Run& run : runs) require_words(run, set.problems);
+  const Traceable traced = traceable(set.problems, runs);
   Report report;
-  make_names_distinct(runs);
   for (Run& run : runs) {
-    fmt::print(stderr, "tracing {} on {} problems\n", run.name, set.problems.size());
-    require_words(run, set.problems);
+    fmt::print(stderr, "tracing {} on {} problems\n", run.name, traced.problems.size());
     NeedCounter needs(mass);
-    for (const ForcedItem& item : reference_items(set.problems, run.format())) {
+    for (const ForcedItem& item : reference_items(traced.problems, run.format())) {
       needs.add(run.config, trace_output(run.network, run.vocabulary, item.prompt, item.output), item.prompt,
                 item.output, run.format());
     }
@@ -71,7 +66,12 @@ void print_summary(std::vector<Run>& runs, const ProblemSet& set, double mass) {
     entry.needs = needs.result();
     report.variants.push_back({run.name, {report.runs.size() - 1}, {}});
   }
-  fmt::print("Measured on {}, reference outputs forced through the networks.\n", set.description);
+  fmt::print("Measured on {} of {}, reference outputs forced through the networks.\n", traced.problems.size(),
+             set.description);
+  if (!traced.left_out.empty()) fmt::print("{}\n", traced.left_out);
+  for (const data::ItemFile::Refused& item : set.refused) {
+    fmt::print("Item {} could not be read: {}\n", item.id, item.reason);
+  }
   for (const RunReport& run : report.runs) fmt::print("\n{}", to_text(need_table(run)));
   fmt::print("\nWhat the figures allow to conclude\n");
   for (const std::string& sentence : sentences(report)) fmt::print("  {}\n", sentence);
@@ -93,15 +93,19 @@ void run_inspect(std::span<const std::string> arguments) {
     throw UsageError(
         fmt::format("inspect takes one run directory for one problem, got {}", parsed.runs.size()));
   }
+  refuse_beside(parsed, "problem", {"items", "task", "split", "seed", "count", "skip-unparsable"});
+  refuse_beside(parsed, "item", {"count", "skip-unparsable"});
+  if (!one && flag(parsed, "words")) throw UsageError("--words goes with --problem or --item");
+  check_problem_options(parsed);
   const int64_t count = whole_number(parsed, "count", 1);
   // What the user wrote is checked before anything is loaded.
   if (parsed.options.count("problem") > 0) data::parse_problem(parsed.options["problem"].as<std::string>());
   if (parsed.options.count("item") > 0) whole_number(parsed, "item", 1);
 
-  std::vector<Run> runs;
-  for (const std::string& directory : parsed.runs) runs.push_back(load_run(directory));
+  std::vector<Run> runs = load_runs(
+      parsed, one ? "" : "the summary decodes nothing, so rounded weights go with --problem or --item only");
   if (one) {
-    print_inspection(runs.front(), choose_problem(parsed, runs), {mass, parsed.options.count("words") > 0});
+    print_inspection(runs.front(), choose_problem(parsed, runs), {mass, flag(parsed, "words")});
   } else {
     print_summary(runs, choose_problems(parsed, runs, count), mass);
   }

@@ -28,12 +28,19 @@ void add_problem_options(cxxopts::Options& options) {
       ("seed", "seed of the drawn problems", value<std::string>()->default_value("1"), "N");
 }
 
-ProblemSet choose_problems(const Parsed& parsed, const std::vector<Run>& runs, int64_t count) {
-  const auto seed = static_cast<uint64_t>(whole_number(parsed, "seed", 0));
-  if (parsed.options.count("items") > 0) {
-    return read_problems(parsed.options["items"].as<std::string>(),
-                         parsed.options.count("skip-unparsable") > 0);
+void check_problem_options(const Parsed& parsed) {
+  refuse_beside(parsed, "items", {"task", "split", "seed", "count"});
+  if (flag(parsed, "skip-unparsable") && parsed.options.count("items") == 0) {
+    throw UsageError("--skip-unparsable goes with --items");
   }
+  whole_number(parsed, "seed", 0, INT64_MAX);
+}
+
+ProblemSet choose_problems(const Parsed& parsed, const std::vector<Run>& runs, int64_t count) {
+  if (parsed.options.count("items") > 0) {
+    return read_problems(parsed.options["items"].as<std::string>(), flag(parsed, "skip-unparsable"));
+  }
+  const auto seed = static_cast<uint64_t>(whole_number(parsed, "seed", 0, INT64_MAX));
   try {
     return draw_problems(task_of(parsed, runs), parsed.options["split"].as<std::string>(), seed, count);
   } catch (const std::invalid_argument& error) {

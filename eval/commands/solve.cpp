@@ -35,11 +35,15 @@ std::string keys_by_layer(const model::Trace& trace, std::string_view kind, int6
   return text;
 }
 
-void print_solution(Run& run, const data::Problem& problem, model::WeightType weights) {
+void print_solution(Run& run, const data::Problem& problem) {
   const data::ChainFormat format = run.format();
   const int64_t limit = output_limit(problem, format);
-  const Decoded decoded = decode_greedy(run.network, run.vocabulary, std::span(&problem.prompt, 1),
-                                        std::span(&limit, 1), 1, weights);
+  const auto decode = [&] {
+    return decode_greedy(run.network, run.vocabulary, std::span(&problem.prompt, 1), std::span(&limit, 1), 1,
+                         run.weights);
+  };
+  decode();  // the first decoding pays for memory and thread pools, not for reasoning
+  const Decoded decoded = decode();
   Judged item{problem, decoded.outputs.at(0), {}};
   item.verdict = data::find_family(problem.prompt.at(0)).judge(problem.prompt, item.output, format);
   const model::Trace trace = trace_output(run.network, run.vocabulary, problem.prompt, item.output);
@@ -85,15 +89,14 @@ void run_solve(std::span<const std::string> arguments) {
     return;
   }
   prepare(parsed);
-  const model::WeightType type = weights(parsed);
   if (parsed.runs.size() != 1) {
     throw UsageError(fmt::format("solve takes one run directory, got {}", parsed.runs.size()));
   }
   if (parsed.options.count("problem") == 0) throw UsageError("solve needs --problem \"FAMILY ..\"");
   const data::Problem problem = data::parse_problem(parsed.options["problem"].as<std::string>());
-  Run run = load_run(parsed.runs.front());
+  Run run = std::move(load_runs(parsed).front());
   require_words(run, std::span(&problem, 1));
-  print_solution(run, problem, type);
+  print_solution(run, problem);
 }
 
 }  // namespace giantrabbit::eval

@@ -3,11 +3,9 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include "data/atomic_file.h"
 #include "eval/commands/command.h"
 #include "eval/ladder.h"
 #include "eval/ladder_report.h"
-#include "eval/variant.h"
 
 namespace giantrabbit::eval {
 namespace {
@@ -63,25 +61,21 @@ void run_timing(std::span<const std::string> arguments) {
   check_output(parsed, "json");
   LadderPlan plan;
   if (parsed.options.count("lengths") > 0) plan.lengths = lengths(parsed, "lengths");
-  plan.weights = weights(parsed);
-  plan.repeats = static_cast<int>(whole_number(parsed, "repeats", 1));
-  std::vector<Run> runs;
-  for (const std::string& directory : parsed.runs) runs.push_back(load_run(directory));
-  make_names_distinct(runs);
+  plan.repeats = static_cast<int>(whole_number(parsed, "repeats", 1, 1000));
+  std::vector<Run> runs = load_runs(parsed);
   const std::string task = common_task(runs, "they cannot be forced through one chain");
   if (plan.lengths.empty()) plan.lengths = lengths_that_fit(runs);
-  if (parsed.options.count("long") > 0 && plan.lengths.back() < long_length)
+  if (flag(parsed, "long") && plan.lengths.back() < long_length)
     plan.lengths.push_back(long_length);
   check_lengths(runs, plan.lengths);
   const ForcedChain chain = forced_chain(runs.front().task, plan.lengths.back());
   fmt::print("{} words of task {}, the first chain has {}; {} weights\n", plan.lengths.back(), task,
-             chain.first_chain, parsed.options["weights"].as<std::string>());
+             chain.first_chain, weights_text(runs));
   const std::vector<Ladder> ladders = climb(runs, chain, plan);
   for (const Table& table : ladder_tables(ladders)) fmt::print("\n{}", to_text(table));
-  if (parsed.options.count("json") == 0) return;
   nlohmann::ordered_json document{{"task", task}, {"runs", nlohmann::ordered_json::array()}};
   for (const Ladder& ladder : ladders) document["runs"].push_back(ladder_json(ladder));
-  data::write_file_atomically(parsed.options["json"].as<std::string>(), document.dump(2) + "\n");
+  write_json(parsed, document);
 }
 
 }  // namespace giantrabbit::eval

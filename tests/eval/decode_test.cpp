@@ -181,6 +181,20 @@ TEST(DecodeTest, StopsAtThePositionTable) {
   }
 }
 
+TEST(DecodeTest, PauseTokensTakePositionsWithoutAnEncoder) {
+  model::ModelConfig config = tiny_config();
+  config.encoder = false;
+  config.thought_steps = 0;
+  config.pause_tokens = 30;
+  const std::vector<data::Words> prompts = prompts_of(some_problems(1));
+  config.max_positions = std::ssize(prompts.front()) + config.pause_tokens + 4;
+  model::GiantRabbit network = tiny_network(config, 3);
+  const std::vector<int64_t> limits{100};
+  const Decoded decoded = decode_greedy(network, data::Vocabulary(), prompts, limits);
+  EXPECT_LE(decoded.outputs.at(0).size(), 4U);
+  EXPECT_EQ(position_limit(config, std::ssize(prompts.front())), 4);
+}
+
 TEST(DecodeTest, KeepsTheCallersMode) {
   model::GiantRabbit network = tiny_network(tiny_config(), 1);
   const std::vector<data::Words> prompts = prompts_of(some_problems(1));

@@ -88,6 +88,17 @@ TEST(EvictionTest, ForgettingChangesWhatAModelWrites) {
   EXPECT_GT(different, 0);
 }
 
+TEST(EvictionTest, StopsAtThePositionTable) {
+  model::ModelConfig config = tiny_config();
+  config.max_positions = 8;
+  for (uint64_t seed = 1; seed <= 3; ++seed) {
+    model::GiantRabbit network = tiny_network(config, seed);
+    const EvictedOutput output =
+        decode_evicting(network, data::Vocabulary(), some_problems(1).front().prompt, limit, {});
+    EXPECT_LE(output.words.size(), 8U);
+  }
+}
+
 TEST(EvictionTest, WindowsAreRefused) {
   model::ModelConfig config = tiny_config();
   config.window = 4;

@@ -47,7 +47,7 @@ TEST(LadderTest, ClimbOfTwoRuns) {
   std::vector<eval::Run> runs = {load_run(write_tiny_run("ladder_dense", tiny_config(), 1)),
                                  load_run(write_tiny_run("ladder_sparse", sparse, 2))};
   const ForcedChain chain = forced_chain({}, 200);
-  const std::vector<Ladder> ladders = climb(runs, chain, {{8, 200}, model::WeightType::float32, 1});
+  const std::vector<Ladder> ladders = climb(runs, chain, {{8, 200}, 1});
   ASSERT_EQ(ladders.size(), 2u);
   for (const Ladder& ladder : ladders) {
     ASSERT_EQ(ladder.rungs.size(), 2u);
@@ -76,6 +76,20 @@ TEST(LadderTest, PositionsBehindTheTableAreRefused) {
   }
   EXPECT_NO_THROW(check_lengths(runs, std::vector<int64_t>{100}));
   EXPECT_EQ(longest_chain(runs), 100);
+}
+
+TEST(LadderTest, PauseTokensTakePositionsWithoutAnEncoder) {
+  model::ModelConfig config = tiny_config();
+  config.encoder = false;
+  config.pause_tokens = 60;
+  config.max_positions = 100;
+  std::vector<eval::Run> runs = {load_run(write_tiny_run("ladder_pause", config, 1))};
+  try {
+    climb(runs, forced_chain({}, 40), {{40}, 1});
+    FAIL() << "a prompt, 60 pauses and 40 words were accepted on 100 positions";
+  } catch (const model::OptionError& error) {
+    EXPECT_NE(std::string(error.what()).find("model.max_positions"), std::string::npos) << error.what();
+  }
 }
 
 }  // namespace

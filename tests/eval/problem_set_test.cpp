@@ -55,10 +55,41 @@ TEST(ProblemSetTest, FilesKeepTheirBadItems) {
   EXPECT_NE(readable.description.find("2 items of"), std::string::npos) << readable.description;
   EXPECT_NE(readable.description.find("1 that could not be read left out; 2: "), std::string::npos)
       << readable.description;
+  EXPECT_THROW(problem_number(set, 2), data::ProblemError);
   data::write_file_atomically(file, "[]");
   EXPECT_THROW(read_problems(file), std::runtime_error);
   std::filesystem::remove(file);
   EXPECT_THROW(read_problems(file), std::runtime_error);
+}
+
+TEST(ProblemSetTest, NumbersAreThoseOfTheFile) {
+  const std::filesystem::path file = std::filesystem::path(testing::TempDir()) / "problem_set_numbers.json";
+  data::write_file_atomically(file,
+                              "[{\"id\": 7, \"family\": \"WHAT\", \"given\": {}},"
+                              " {\"id\": 8, \"family\": \"RREF\", \"given\": {\"A\": [[1, 2], [3, 4]]}},"
+                              " {\"id\": 9, \"family\": \"RREF\", \"given\": {\"A\": [[5, 6], [7, 9]]}}]");
+  const ProblemSet set = read_problems(file);
+  EXPECT_EQ(problem_number(set, 2).id, "8");
+  EXPECT_EQ(problem_number(set, 3).id, "9");
+  const auto refusal = [&](int64_t number) -> std::string {
+    try {
+      problem_number(set, number);
+    } catch (const data::ProblemError& error) {
+      return error.what();
+    }
+    return "accepted";
+  };
+  EXPECT_NE(refusal(1).find("WHAT"), std::string::npos) << refusal(1);
+  EXPECT_NE(refusal(4).find("among 3 items of"), std::string::npos) << refusal(4);
+}
+
+TEST(ProblemSetTest, ReasonsHoldNoForeignBytes) {
+  const std::filesystem::path file = std::filesystem::path(testing::TempDir()) / "problem_set_bytes.txt";
+  data::write_file_atomically(file, "1 * 2||\xff\x1b[31m #### \xfe\n");
+  const ProblemSet set = read_problems(file);
+  ASSERT_EQ(set.refused.size(), 1U);
+  const std::string& reason = set.refused.front().reason;
+  EXPECT_TRUE(reason.find_first_of("\x1b\xff\xfe") == std::string::npos) << reason;
 }
 
 }  // namespace

@@ -148,7 +148,27 @@ TEST(RunTest, ChangedOptions) {
   EXPECT_NE(refusal("attention").find("key=value"), std::string::npos);
   EXPECT_NE(refusal("atention=softmax").find("nearest known"), std::string::npos);
   EXPECT_NE(refusal("attention=hard").find("softmax"), std::string::npos);
+  EXPECT_NE(refusal("heads=3").find("run_changed@heads=3: model.heads: 3 does not divide"), std::string::npos)
+      << refusal("heads=3");
+  EXPECT_THROW(load_run(directory.string() + "@heads=3"), model::OptionError);
   EXPECT_NE(refusal("width=32").find("model.safetensors"), std::string::npos);
+}
+
+TEST(RunTest, WeightsOfOneRunBehindItsName) {
+  const fs::path directory = write_tiny_run("run_weights", tiny_config(), 1);
+  const eval::Run plain = load_run(directory);
+  const eval::Run rounded = load_run(directory.string() + "@weights=int8");
+  EXPECT_EQ(plain.weights, model::WeightType::float32);
+  EXPECT_EQ(rounded.weights, model::WeightType::int8);
+  EXPECT_NE(plain.configuration, rounded.configuration) << "they are no seeds of one variant";
+  EXPECT_EQ(load_run(directory, model::WeightType::bfloat16).weights, model::WeightType::bfloat16);
+  EXPECT_EQ(load_run(directory.string() + "@weights=float32", model::WeightType::int8).weights,
+            model::WeightType::float32);
+  EXPECT_THROW(load_run(directory.string() + "@weights=int4"), model::OptionError);
+  const std::vector<eval::Run> both{plain, rounded};
+  EXPECT_EQ(weights_text(both), "float32 and int8");
+  data::write_file_atomically(directory / "config.toml", "[model]\nweights = \"int8\"\n");
+  expect_refused(directory, "config.toml", "model.weights");
 }
 
 void expect_config_refused(const std::string& text, const std::string& part) {
