@@ -251,7 +251,7 @@ at::Tensor float_rows(const at::Tensor& tensor) {
   const int64_t width = tensor.size(-1);
   const int64_t padding = (width + kMultiple - 1) / kMultiple * kMultiple - width;
   at::Tensor rows = tensor.to(at::kFloat);
-  if (padding > 0) return at::constant_pad_nd(rows, {0, padding});
+  if (padding > 0) rows = at::constant_pad_nd(rows, {0, padding});  // keeps the order of dimensions in memory
   return rows.stride(-1) == 1 ? rows : rows.contiguous();
 }
 
