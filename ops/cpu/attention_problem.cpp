@@ -41,7 +41,7 @@ MaskRules::MaskRules(const AttentionCall& call)
       causal_(call.mask.causal),
       window_(
           std::min(call.mask.window.value_or(call.keys() + call.queries()), call.keys() + call.queries())),
-      block_rows_(call.mask.block_rows),
+      block_rows_(std::min(call.mask.block_rows, std::max<int64_t>(call.queries(), 1))),
       block_columns_(std::min(call.mask.block_columns, std::max<int64_t>(call.keys(), 1))) {
   auto& [lengths, offsets, indices] = tensors_;
   if (call.mask.key_lengths) {
