@@ -6,6 +6,7 @@
 #include <ATen/Functions.h>
 
 #include "ops/attention_call.h"
+#include "ops/mask_checks.h"
 
 namespace giantrabbit::ops {
 namespace {
@@ -43,36 +44,6 @@ void check_shapes(const char* name, const AttentionCall& call) {
               value);
 }
 
-void check_integers(const char* name, const char* argument, const AttentionCall& call,
-                    const at::Tensor& tensor) {
-  TORCH_CHECK(tensor.scalar_type() == at::kLong && tensor.device() == call.query.device(), name, ": ",
-              argument, " needs Long on ", call.query.device(), ", got ", tensor.scalar_type(), " on ",
-              tensor.device());
-}
-
-void check_lists(const char* name, const AttentionCall& call) {
-  const SparseMask& mask = call.mask;
-  TORCH_CHECK(mask.row_offsets.has_value() == mask.key_indices.has_value(), name,
-              ": row_offsets and key_indices need to be given together, got only ",
-              mask.row_offsets ? "row_offsets" : "key_indices");
-  TORCH_CHECK(mask.block_rows >= 1 && mask.block_columns >= 1, name,
-              ": block_rows and block_columns need to be at least 1, got ", mask.block_rows, " and ",
-              mask.block_columns);
-  if (!mask.row_offsets) return;
-  check_integers(name, "row_offsets", call, *mask.row_offsets);
-  check_integers(name, "key_indices", call, *mask.key_indices);
-  const int64_t entries = (call.queries() == 0 ? 0 : (call.queries() - 1) / mask.block_rows + 1) + 1;
-  const auto sizes = mask.row_offsets->sizes();
-  const bool shared = sizes == at::IntArrayRef({entries});
-  const bool per_batch = sizes == at::IntArrayRef({call.batch(), entries});
-  const bool per_head = sizes == at::IntArrayRef({call.batch(), call.heads(), entries});
-  TORCH_CHECK(shared || per_batch || per_head, name, ": row_offsets needs shape [", entries, "], [",
-              call.batch(), ", ", entries, "] or [", call.batch(), ", ", call.heads(), ", ", entries,
-              "] for query ", call.query.sizes(), " in blocks of ", mask.block_rows, " rows, got ", sizes);
-  TORCH_CHECK(mask.key_indices->dim() == 1, name, ": key_indices needs 1 dimension, got ",
-              mask.key_indices->sizes());
-}
-
 }  // namespace
 
 double AttentionCall::score_scale() const {
@@ -83,17 +54,9 @@ double AttentionCall::score_scale() const {
 void check_attention_call(const char* name, const AttentionCall& call) {
   check_shapes(name, call);
   check_dtypes(name, call);
-  const SparseMask& mask = call.mask;
-  TORCH_CHECK(!mask.window || *mask.window >= 1, name, ": window needs to be at least 1, got ", *mask.window);
-  if (mask.key_lengths) {
-    check_integers(name, "key_lengths", call, *mask.key_lengths);
-    TORCH_CHECK(mask.key_lengths->sizes() == at::IntArrayRef({call.batch()}), name,
-                ": key_lengths needs shape [", call.batch(), "] for query ", call.query.sizes(), ", got ",
-                mask.key_lengths->sizes());
-  }
-  check_lists(name, call);
+  const ScoreSizes scores = {call.batch(), call.heads(), call.queries(), call.keys()};
+  check_mask(name, call.mask, scores, call.query.device());
   if (!call.bias) return;
-  const std::array<int64_t, 4> scores = {call.batch(), call.heads(), call.queries(), call.keys()};
   TORCH_CHECK(at::isFloatingType(call.bias->scalar_type()) && call.bias->device() == call.query.device() &&
                   at::is_expandable_to(call.bias->sizes(), scores),
               name, ": bias needs a floating dtype on ", call.query.device(),
