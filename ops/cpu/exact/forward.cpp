@@ -128,8 +128,10 @@ class ExactForward {
     wide_.data_ptr<bool>()[index] = true;
     std::fill(counts_.data_ptr<int64_t>() + unit * problem_.queries + queries.begin,
               counts_.data_ptr<int64_t>() + unit * problem_.queries + queries.end, 0);
-    counters_[static_cast<size_t>(index)] = {};
-    counters_[static_cast<size_t>(index)].dense = (queries.end - queries.begin) * problem_.keys;
+    exact::Counters& counters = counters_[static_cast<size_t>(index)];
+    counters = {};
+    counters.dense = (queries.end - queries.begin) * problem_.keys;
+    counters.bytes = 4 * problem_.keys * (problem_.width + problem_.value_width);
   }
 
   // The last block of every head first; heads where it is wide are so as a whole.
@@ -180,6 +182,7 @@ class ExactForward {
                                       counts_.data_ptr<int64_t>() + unit * problem_.queries + queries.begin,
                                       support(index), rows);
         if (!entries) places_.data_ptr<int64_t>()[index] = place;
+        if (entries) counters_[static_cast<size_t>(index)].support = std::ssize(support(index)->keys);
       }
     });
     const int64_t* kept = places_.const_data_ptr<int64_t>();
