@@ -6,6 +6,7 @@
 #include <ATen/Functions.h>
 
 #include "ops/attention_call.h"
+#include "ops/checks.h"
 #include "ops/mask_checks.h"
 
 namespace giantrabbit::ops {
@@ -13,9 +14,7 @@ namespace {
 
 void check_dtypes(const char* name, const AttentionCall& call) {
   const at::ScalarType dtype = call.query.scalar_type();
-  const bool known =
-      dtype == at::kFloat || dtype == at::kDouble || dtype == at::kBFloat16 || dtype == at::kHalf;
-  TORCH_CHECK(known && call.key.scalar_type() == dtype && call.value.scalar_type() == dtype, name,
+  TORCH_CHECK(is_computed(dtype) && call.key.scalar_type() == dtype && call.value.scalar_type() == dtype, name,
               ": query, key and value need one dtype of Float, Double, BFloat16 and Half, got query ", dtype,
               ", key ", call.key.scalar_type(), " and value ", call.value.scalar_type());
   TORCH_CHECK(call.key.device() == call.query.device() && call.value.device() == call.query.device(), name,
