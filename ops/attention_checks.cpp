@@ -14,15 +14,22 @@ namespace {
 
 void check_dtypes(const char* name, const AttentionCall& call) {
   const at::ScalarType dtype = call.query.scalar_type();
-  TORCH_CHECK(is_computed(dtype) && call.key.scalar_type() == dtype && call.value.scalar_type() == dtype, name,
-              ": query, key and value need one dtype of Float, Double, BFloat16 and Half, got query ", dtype,
-              ", key ", call.key.scalar_type(), " and value ", call.value.scalar_type());
+  TORCH_CHECK(is_computed(dtype) && call.key.scalar_type() == dtype && call.value.scalar_type() == dtype,
+              name, ": query, key and value need one dtype of Float, Double, BFloat16 and Half, got query ",
+              dtype, ", key ", call.key.scalar_type(), " and value ", call.value.scalar_type());
   TORCH_CHECK(call.key.device() == call.query.device() && call.value.device() == call.query.device(), name,
               ": query, key and value need one device, got query ", call.query.device(), ", key ",
               call.key.device(), " and value ", call.value.device());
 }
 
-void check_shapes(const char* name, const AttentionCall& call) {
+}  // namespace
+
+double AttentionCall::score_scale() const {
+  if (scale) return *scale;
+  return width() == 0 ? 1.0 : 1.0 / std::sqrt(static_cast<double>(width()));
+}
+
+void check_attention_shapes(const char* name, const AttentionCall& call) {
   const auto query = call.query.sizes();
   const auto key = call.key.sizes();
   const auto value = call.value.sizes();
@@ -43,24 +50,22 @@ void check_shapes(const char* name, const AttentionCall& call) {
               value);
 }
 
-}  // namespace
-
-double AttentionCall::score_scale() const {
-  if (scale) return *scale;
-  return width() == 0 ? 1.0 : 1.0 / std::sqrt(static_cast<double>(width()));
+void check_attention_call(const char* name, const AttentionCall& call) {
+  check_attention_shapes(name, call);
+  check_dtypes(name, call);
+  check_mask(name, call.mask, {call.batch(), call.heads(), call.queries(), call.keys()}, call.query.device());
+  if (call.bias) check_added_to_scores(name, "bias", call, *call.bias);
 }
 
-void check_attention_call(const char* name, const AttentionCall& call) {
-  check_shapes(name, call);
-  check_dtypes(name, call);
+void check_added_to_scores(const char* name, const char* argument, const AttentionCall& call,
+                           const at::Tensor& added, bool may_be_bool) {
   const ScoreSizes scores = {call.batch(), call.heads(), call.queries(), call.keys()};
-  check_mask(name, call.mask, scores, call.query.device());
-  if (!call.bias) return;
-  TORCH_CHECK(at::isFloatingType(call.bias->scalar_type()) && call.bias->device() == call.query.device() &&
-                  at::is_expandable_to(call.bias->sizes(), scores),
-              name, ": bias needs a floating dtype on ", call.query.device(),
-              " and a shape that broadcasts to ", at::IntArrayRef(scores), ", got ", call.bias->scalar_type(),
-              " on ", call.bias->device(), " of shape ", call.bias->sizes());
+  const bool known =
+      at::isFloatingType(added.scalar_type()) || (may_be_bool && added.scalar_type() == at::kBool);
+  TORCH_CHECK(known && added.device() == call.query.device() && at::is_expandable_to(added.sizes(), scores),
+              name, ": ", argument, " needs ", may_be_bool ? "Bool or " : "", "a floating dtype on ",
+              call.query.device(), " and a shape that broadcasts to ", at::IntArrayRef(scores), ", got ",
+              added.scalar_type(), " on ", added.device(), " of shape ", added.sizes());
 }
 
 at::Tensor empty_like_heads(const at::Tensor& like, at::IntArrayRef sizes) {
