@@ -22,7 +22,9 @@ void ModelConfig::bind(OptionSet& options) {
               "scores are multiplied by this over sqrt(head width); 0: 1 for softmax, 0.25 for sparsemax, "
               "0.5 for entmax15",
               {0, 1e6});
-  options.add("model.window", &window, "self-attention sees this many positions back; 0: all", {0, 1 << 30});
+  options.add("model.window", &window,
+              "self-attention sees positions less than this far away, ahead too outside the decoder; 0: all",
+              {0, 1 << 30});
   options.add("model.keep_fraction", &keep_fraction,
               "share of entries that embeddings and thought masks keep", {1e-6, 1});
   options.add("model.embedding_mask", &embedding_mask, "which embedding entries are kept",
@@ -32,8 +34,11 @@ void ModelConfig::bind(OptionSet& options) {
   options.add("model.mask_granularity", &mask_granularity, "what the mask selects", {"feature", "token"});
   options.add("model.position", &position, "position coding",
               {"signpost", "learned", "sinusoidal", "rotary"});
-  options.add("model.max_positions", &max_positions, "length of the table of learned positions",
-              {1, 1 << 20});
+  options.add(
+      "model.max_positions", &max_positions,
+      "longest input where a table is by position: learned and signpost positions, static token masks, "
+      "random masks",
+      {1, 1 << 20});
   options.add("model.number_features", &number_features,
               "add Fourier features of the value to number embeddings");
   options.add("model.output", &output, "output weights and their loss", {"softmax", "sparsemax", "entmax15"});

@@ -21,14 +21,18 @@ struct ModelConfig {
   bool encoder = true;                // false: the prompt becomes the decoder's prefix
   std::string attention = "softmax";  // softmax | sparsemax | entmax15: the one sparse-or-dense switch
   double score_scale = 0;  // scores are multiplied by score_scale / sqrt(d); 0 = the normaliser's own default
-  int64_t window = 0;      // self-attention sees the last `window` positions only; 0 = all
+  // Self-attention sees positions at a distance below `window` only: back and, outside the decoder, ahead
+  // too; 0 = all.
+  int64_t window = 0;
   double keep_fraction = 1;  // a: share of features (embedding, masks) or tokens (token masks) that is kept
   std::string embedding_mask = "magnitude";  // magnitude | random: which entries of an embedding a < 1 keeps
   // none | static | dynamic | random | recency: the mask M_t of the thought states (chain_of_thought.h)
   std::string mask = "none";
   std::string mask_granularity = "feature";  // feature | token
   std::string position = "signpost";         // signpost | learned | sinusoidal | rotary
-  int64_t max_positions = 384;  // table length of learned positions; longer inputs are an error there
+  // Length of the tables by position: decoder positions (signpost, learned), prompt positions (learned),
+  // thought masks (static by tokens, random). Longer inputs are an error there.
+  int64_t max_positions = 384;
   bool number_features = true;  // Fourier features of whole numbers added to their embeddings
   std::string output =
       "softmax";  // softmax | sparsemax | entmax15: output weights and the loss that belongs to them

@@ -24,10 +24,10 @@ struct Inputs {
   torch::Tensor decoder_input;   // [B, U] ids: BOS, then the target shifted by one
 };
 
-// What generation carries from token to token. Owned by the caller, changed by step() only.
+// What generation carries from token to token. Owned by the caller, changed by step() and keep_rows() only.
 struct Generation {
   std::vector<LayerCache> layers;  // one per decoder layer
-  torch::Tensor tokens;            // [B, written] ids fed so far (prompt prefix included without an encoder)
+  torch::Tensor tokens;            // [B, written] ids fed to step() so far
   torch::Tensor lengths;           // [B] tokens in the cache per sequence
 };
 

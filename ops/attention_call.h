@@ -44,6 +44,12 @@ using NeededGradients = std::array<bool, 4>;
 // Shapes, dtypes and devices, everything that can be judged without reading a tensor. `name` is the
 // operator's.
 void check_attention_call(const char* name, const AttentionCall& call);
+// Of query, key and value alone, whose dtypes autocast may still make equal.
+void check_attention_shapes(const char* name, const AttentionCall& call);
+// A tensor that is added to the scores; `argument` is what the caller calls it. A bool one says what may be
+// seen.
+void check_added_to_scores(const char* name, const char* argument, const AttentionCall& call,
+                           const at::Tensor& added, bool may_be_bool = false);
 // A tensor [batch, heads, length, width] with the memory order of `like`, so that a transposed view of
 // [batch, length, heads, width] gives a result that needs no copy to go back.
 at::Tensor empty_like_heads(const at::Tensor& like, at::IntArrayRef sizes);

@@ -11,9 +11,14 @@
 
 namespace giantrabbit::ops {
 
+// The dtypes that the kernels compute with.
+constexpr bool is_computed(at::ScalarType dtype) {
+  return dtype == at::kFloat || dtype == at::kDouble || dtype == at::kBFloat16 || dtype == at::kHalf;
+}
+
 inline void check_floating(const char* op, const at::Tensor& tensor) {
-  TORCH_CHECK(at::isFloatingType(tensor.scalar_type()), op, ": expected a floating dtype, got ",
-              tensor.scalar_type());
+  TORCH_CHECK(is_computed(tensor.scalar_type()), op,
+              ": expected a floating dtype of Float, Double, BFloat16 and Half, got ", tensor.scalar_type());
 }
 
 // For operators over the rows along one dimension; returns the dimension counted from the front.

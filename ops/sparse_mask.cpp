@@ -8,8 +8,12 @@
 
 #include <ATen/ATen.h>
 
+#include "ops/mask_checks.h"
+
 namespace giantrabbit::ops {
 namespace {
+
+constexpr const char* kDense = "SparseMask::dense";
 
 // Rows of the lists as [B or 1, H or 1, R+1]; the shorter forms are shared by all heads or by all batches and
 // heads.
@@ -21,6 +25,8 @@ at::Tensor offsets_per_head(const at::Tensor& row_offsets) {
 at::Tensor listed_keys(const SparseMask& mask, int64_t queries, int64_t keys) {
   const at::Tensor offsets = offsets_per_head(mask.row_offsets->cpu()).contiguous();
   const at::Tensor indices = mask.key_indices->cpu().contiguous();
+  const int64_t columns = std::min(mask.block_columns, std::max<int64_t>(keys, 1));
+  check_list_numbers(kDense, offsets, indices, (keys + columns - 1) / columns);
   const int64_t rows = offsets.size(2) - 1;
   at::Tensor permitted = at::zeros({offsets.size(0), offsets.size(1), queries, keys}, at::kBool);
   const int64_t* offset = offsets.data_ptr<int64_t>();
@@ -30,8 +36,8 @@ at::Tensor listed_keys(const SparseMask& mask, int64_t queries, int64_t keys) {
     for (int64_t query = 0; query < queries; ++query) {
       const int64_t row = head * (rows + 1) + query / mask.block_rows;
       for (int64_t entry = offset[row]; entry < offset[row + 1]; ++entry) {
-        const int64_t first = index[entry] * mask.block_columns;
-        const int64_t last = std::min(first + mask.block_columns, keys);
+        const int64_t first = index[entry] * columns;
+        const int64_t last = std::min(first + columns, keys);
         std::fill(out + (head * queries + query) * keys + first, out + (head * queries + query) * keys + last,
                   true);
       }
@@ -46,6 +52,7 @@ at::Tensor SparseMask::dense(int64_t batch, int64_t heads, int64_t queries, int6
   const at::Device device = row_offsets   ? row_offsets->device()
                             : key_lengths ? key_lengths->device()
                                           : at::kCPU;
+  check_mask(kDense, *this, {batch, heads, queries, keys}, device);
   const auto options = at::TensorOptions(device).dtype(at::kLong);
   const at::Tensor column = at::arange(keys, options);
   const at::Tensor diagonal = at::arange(queries, options).unsqueeze(1) + (keys - queries);
@@ -53,18 +60,9 @@ at::Tensor SparseMask::dense(int64_t batch, int64_t heads, int64_t queries, int6
   if (causal) permitted = permitted.logical_and(column.le(diagonal));
   if (window) permitted = permitted.logical_and((column - diagonal).abs().lt(*window));
   if (key_lengths) {
-    TORCH_CHECK(key_lengths->dim() == 1 && key_lengths->size(0) == batch,
-                "SparseMask::dense: key_lengths needs shape [", batch, "], got ", key_lengths->sizes());
     permitted = permitted.logical_and(column.lt(key_lengths->view({-1, 1, 1, 1})));
   }
-  if (row_offsets) {
-    const at::Tensor listed = listed_keys(*this, queries, keys);
-    TORCH_CHECK(
-        (listed.size(0) == 1 || listed.size(0) == batch) && (listed.size(1) == 1 || listed.size(1) == heads),
-        "SparseMask::dense: row_offsets needs shape [R+1], [", batch, ", R+1] or [", batch, ", ", heads,
-        ", R+1], got ", row_offsets->sizes());
-    permitted = permitted.logical_and(listed);
-  }
+  if (row_offsets) permitted = permitted.logical_and(listed_keys(*this, queries, keys));
   return permitted;
 }
 

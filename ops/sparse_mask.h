@@ -26,7 +26,7 @@ struct SparseMask {
   int64_t block_columns = 1;
 
   // Every rule written out: bool [B or 1, H or 1, M, N], true = may see. For references, tests and small
-  // inputs.
+  // inputs. Throws c10::Error for lists that the operators would refuse.
   at::Tensor dense(int64_t batch, int64_t heads, int64_t queries, int64_t keys) const;
   // Compressed rows from a bool tensor [M, N], [B, M, N] or [B, H, M, N], true = may see.
   static SparseMask from_dense(const at::Tensor& permitted);

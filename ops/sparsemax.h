@@ -6,9 +6,9 @@
 //
 // Row contract (all operators of this library): a score of -inf is not permitted and gets weight exactly 0; a
 // row without any permitted entry gives zeros and zero gradient; NaN or +inf in a row gives NaN in that row
-// only; equal scores get equal weights; an entry exactly at the threshold is outside the support. Any
-// floating dtype; sums and thresholds are fp32 or better; the result has the input's dtype. Differentiable
-// twice. Same bits for any thread count.
+// only; equal scores get equal weights; an entry exactly at the threshold is outside the support. fp32,
+// fp64 and the 16-bit floating dtypes; sums and thresholds are fp32 or better; the result has the input's
+// dtype. Differentiable twice. Same bits for any thread count.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -16,7 +16,7 @@
 namespace giantrabbit::ops {
 
 // scores: any shape with at least one dimension; dim counts from the end when negative.
-// Throws c10::IndexError for a dim out of range, c10::Error for integer or complex scores.
+// Throws c10::IndexError for a dim out of range, c10::Error for other dtypes.
 at::Tensor sparsemax(const at::Tensor& scores, int64_t dim = -1);
 at::Tensor entmax15(const at::Tensor& scores, int64_t dim = -1);
 

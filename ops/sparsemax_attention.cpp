@@ -7,32 +7,23 @@
 #include <limits>
 
 #include <ATen/Functions.h>
-#include <torch/library.h>
+#include <ATen/autocast_mode.h>
 
+#include "ops/attention_call.h"
 #include "ops/operator_handle.h"
-#include "ops/sparse_mask_attention.h"
 
 namespace giantrabbit::ops {
 namespace {
 
-struct DropInCall {
-  const char* name;
-  at::Tensor query;
-  at::Tensor key;
-  at::Tensor value;
-  Normalizer normalizer;
-  std::optional<double> scale;
-};
-
-at::Tensor causal_from_first_key(const DropInCall& call) {
+at::Tensor causal_from_first_key(const AttentionCall& call) {
   const auto attend = [&](const at::Tensor& query, int64_t keys, bool causal) {
     SparseMask mask;
     mask.causal = causal;
     return sparse_mask_attention(query, call.key.narrow(2, 0, keys), call.value.narrow(2, 0, keys), mask,
                                  call.normalizer, call.scale);
   };
-  const int64_t queries = call.query.size(2);
-  const int64_t keys = call.key.size(2);
+  const int64_t queries = call.queries();
+  const int64_t keys = call.keys();
   if (queries <= keys) return attend(call.query, queries, true);
   const at::Tensor first = attend(call.query.narrow(2, 0, keys), keys, true);
   return at::cat({first, attend(call.query.narrow(2, keys, queries - keys), keys, false)}, 2);
@@ -46,31 +37,31 @@ at::Tensor score_bias(const at::Tensor& attn_mask, const at::Tensor& query) {
       .masked_fill(attn_mask.logical_not(), -std::numeric_limits<double>::infinity());
 }
 
-at::Tensor attend(DropInCall call, const std::optional<at::Tensor>& attn_mask, bool is_causal,
-                  bool enable_gqa) {
+// `call` has no mask and no bias yet.
+at::Tensor attend(const char* name, AttentionCall call, const std::optional<at::Tensor>& attn_mask,
+                  bool is_causal, bool enable_gqa) {
   const int64_t dimensions = call.query.dim();
   TORCH_CHECK(
       dimensions >= 2 && dimensions <= 4 && call.key.dim() == dimensions && call.value.dim() == dimensions,
-      call.name, ": query, key and value need the same number of dimensions, 2 to 4, got query ",
+      name, ": query, key and value need the same number of dimensions, 2 to 4, got query ",
       call.query.sizes(), ", key ", call.key.sizes(), " and value ", call.value.sizes());
-  TORCH_CHECK(!(is_causal && attn_mask), call.name, ": expected attn_mask or is_causal=True, got both");
+  TORCH_CHECK(!(is_causal && attn_mask), name, ": expected attn_mask or is_causal=True, got both");
   for (at::Tensor* tensor : {&call.query, &call.key, &call.value}) {
     while (tensor->dim() < 4) *tensor = tensor->unsqueeze(0);
   }
-  TORCH_CHECK(enable_gqa || call.query.size(1) == call.key.size(1), call.name,
+  TORCH_CHECK(enable_gqa || call.heads() == call.key_heads(), name,
               ": query and key need equal numbers of heads without enable_gqa=True, got query ",
               call.query.sizes(), " and key ", call.key.sizes());
-  at::Tensor result;
-  if (is_causal) {
-    TORCH_CHECK(call.key.size(2) == call.value.size(2), call.name,
-                ": key and value need equal lengths, got key ", call.key.sizes(), " and value ",
-                call.value.sizes());
-    result = causal_from_first_key(call);
+  if (at::autocast::is_autocast_enabled(at::kCPU)) {
+    check_attention_shapes(name, call);
   } else {
-    std::optional<at::Tensor> bias;
-    if (attn_mask) bias = score_bias(*attn_mask, call.query);
-    result = sparse_mask_attention(call.query, call.key, call.value, {}, call.normalizer, call.scale, bias);
+    check_attention_call(name, call);
   }
+  if (attn_mask) {
+    check_added_to_scores(name, "attn_mask", call, *attn_mask, /*may_be_bool=*/true);
+    call.bias = score_bias(*attn_mask, call.query);
+  }
+  at::Tensor result = is_causal ? causal_from_first_key(call) : call_attention(call);
   while (result.dim() > dimensions) result = result.squeeze(0);
   return result;
 }
@@ -78,15 +69,15 @@ at::Tensor attend(DropInCall call, const std::optional<at::Tensor>& attn_mask, b
 at::Tensor sparsemax_attention_composite(const at::Tensor& query, const at::Tensor& key,
                                          const at::Tensor& value, const std::optional<at::Tensor>& attn_mask,
                                          bool is_causal, std::optional<double> scale, bool enable_gqa) {
-  return attend({"sparsemax_attention", query, key, value, Normalizer::sparsemax, scale}, attn_mask,
+  return attend("sparsemax_attention", {query, key, value, {}, Normalizer::sparsemax, scale, {}}, attn_mask,
                 is_causal, enable_gqa);
 }
 
 at::Tensor entmax15_attention_composite(const at::Tensor& query, const at::Tensor& key,
                                         const at::Tensor& value, const std::optional<at::Tensor>& attn_mask,
                                         bool is_causal, std::optional<double> scale, bool enable_gqa) {
-  return attend({"entmax15_attention", query, key, value, Normalizer::entmax15, scale}, attn_mask, is_causal,
-                enable_gqa);
+  return attend("entmax15_attention", {query, key, value, {}, Normalizer::entmax15, scale, {}}, attn_mask,
+                is_causal, enable_gqa);
 }
 
 using DropIn = decltype(sparsemax_attention_composite);

@@ -1,7 +1,8 @@
 // sparsemax and entmax-1.5 attention with the argument names of LibTorch's scaled_dot_product_attention, to
 // replace it in existing code. In, query [.., H, M, d], key [.., G, N, d], value [.., G, N, e] with 2 to 4
-// dimensions; out,
-// [.., H, M, e]. Sparse throughout and differentiable once, also with respect to a floating attn_mask.
+// dimensions; out, [.., H, M, e]. Sparse throughout without attn_mask; with one, bool too, every score is
+// computed: masks that are lists or rules are those of sparse_mask_attention. Differentiable once, also with
+// respect to a floating attn_mask.
 #pragma once
 
 #include <optional>

@@ -16,6 +16,7 @@ at::Tensor squared_relu_meta(const at::Tensor& x) {
 }
 
 at::Tensor squared_relu_backward_meta(const at::Tensor& grad, const at::Tensor& x) {
+  check_floating("squared_relu_backward", x);
   check_same_shape_and_dtype("squared_relu_backward", "grad", grad, "x", x);
   return at::empty_symint(x.sym_sizes(), x.options());
 }

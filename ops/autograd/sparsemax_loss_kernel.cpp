@@ -53,10 +53,11 @@ struct LossBackwardFunction : torch::autograd::Function<LossBackwardFunction> {
 };
 
 // 16-bit logits are widened here, so that the cast is part of the graph and the weights of backward are fp32
-// too.
+// too. Dtypes that no kernel takes go on unchanged, to be refused.
 template <auto loss_op, auto normalizer_op>
 at::Tensor loss_autograd(const at::Tensor& logits, const at::Tensor& target) {
-  const at::Tensor wide = logits.to(at::toOpMathType(logits.scalar_type()));
+  const at::ScalarType dtype = logits.scalar_type();
+  const at::Tensor wide = is_computed(dtype) ? logits.to(at::toOpMathType(dtype)) : logits;
   return LossFunction<loss_op, normalizer_op>::apply(wide, target);
 }
 

@@ -2,6 +2,8 @@
 // if a number in them is out of its range; out, the keys that a query may see.
 #include "ops/cpu/attention_problem.h"
 
+#include "ops/mask_checks.h"
+
 namespace giantrabbit::ops::cpu {
 namespace {
 
@@ -15,24 +17,6 @@ void check_key_lengths(const at::Tensor& lengths, int64_t keys) {
   }
 }
 
-void check_lists(const at::Tensor& offsets, const at::Tensor& indices, int64_t key_blocks) {
-  const int64_t* offset = offsets.const_data_ptr<int64_t>();
-  const int64_t* index = indices.const_data_ptr<int64_t>();
-  const int64_t entries = offsets.size(-1);
-  for (int64_t i = 0; i < offsets.numel(); ++i) {
-    const int64_t least = i % entries == 0 ? 0 : offset[i - 1];
-    TORCH_CHECK(offset[i] >= least && offset[i] <= indices.numel(), kName,
-                ": row_offsets need to rise within 0 to ", indices.numel(),
-                " (the number of key_indices), got ", offset[i], " after ", least);
-    for (int64_t entry = least; i % entries != 0 && entry < offset[i]; ++entry) {
-      const bool rising = entry == least || index[entry] > index[entry - 1];
-      TORCH_CHECK(rising && index[entry] >= 0 && index[entry] < key_blocks, kName,
-                  ": key_indices need to rise strictly within a row and lie in 0 to ", key_blocks - 1,
-                  ", got ", index[entry], " at position ", entry);
-    }
-  }
-}
-
 }  // namespace
 
 MaskRules::MaskRules(const AttentionCall& call)
@@ -41,7 +25,7 @@ MaskRules::MaskRules(const AttentionCall& call)
       causal_(call.mask.causal),
       window_(
           std::min(call.mask.window.value_or(call.keys() + call.queries()), call.keys() + call.queries())),
-      block_rows_(call.mask.block_rows),
+      block_rows_(std::min(call.mask.block_rows, std::max<int64_t>(call.queries(), 1))),
       block_columns_(std::min(call.mask.block_columns, std::max<int64_t>(call.keys(), 1))) {
   auto& [lengths, offsets, indices] = tensors_;
   if (call.mask.key_lengths) {
@@ -52,7 +36,7 @@ MaskRules::MaskRules(const AttentionCall& call)
   if (call.mask.row_offsets) {
     offsets = call.mask.row_offsets->contiguous();
     indices = call.mask.key_indices->contiguous();
-    check_lists(offsets, indices, (keys_ + block_columns_ - 1) / block_columns_);
+    check_list_numbers(kName, offsets, indices, (keys_ + block_columns_ - 1) / block_columns_);
     row_offsets_ = offsets.const_data_ptr<int64_t>();
     key_indices_ = indices.const_data_ptr<int64_t>();
     if (offsets.dim() >= 2) batch_stride_ = offsets.stride(0);

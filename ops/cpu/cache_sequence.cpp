@@ -90,9 +90,14 @@ std::unique_ptr<CacheSequence> CacheSequence::copy() const {
 }
 
 int64_t CacheSequence::bytes() const {
-  int64_t page = kPageKeys * (key_stride() + value_stride()) * 4;
-  if (with_codes_) page += page_bytes() + static_cast<int64_t>(sizeof(PageCode) + sizeof(float));
-  return sizes_.heads * capacity_ * page;
+  constexpr auto kNumber = static_cast<int64_t>(sizeof(float));
+  int64_t head = capacity_ * kPageKeys * (key_stride() + value_stride()) * kNumber;
+  if (with_codes_) {
+    const int64_t coded_pages = capacity_ + group_capacity();  // those of centres too
+    head += coded_pages * (page_bytes() + static_cast<int64_t>(sizeof(PageCode))) + capacity_ * kNumber;
+    if (open_centres_) head += kPageKeys * key_stride() * kNumber;
+  }
+  return sizes_.heads * head;
 }
 
 CachedHead CacheSequence::head(int64_t index) const {

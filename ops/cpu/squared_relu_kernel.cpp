@@ -39,6 +39,7 @@ at::Tensor squared_relu_kernel(const at::Tensor& x) {
 }
 
 at::Tensor squared_relu_backward_kernel(const at::Tensor& grad, const at::Tensor& x) {
+  check_floating("squared_relu_backward", x);
   check_same_shape_and_dtype("squared_relu_backward", "grad", grad, "x", x);
   const at::Tensor plain_grad = grad.contiguous();
   const at::Tensor plain = x.contiguous();

@@ -103,6 +103,10 @@ TEST(ExactAttentionHostileTest, EndsOfTheRange) {
       {"1e-30 and 1e30", times(1e-30, 1e30)},
       {"1e-20", times(1e-20, 1e-20)},
       {"1e-20 and 1e17", times(1e-20, 1e17)},
+      {"1e-8, and 1e-28 or 1e9",  // inverse scales whose product is infinite
+       [](Inputs& in) {
+         in.query *= 1e-8, in.key.narrow(2, 0, 320) *= 1e-28, in.key.narrow(2, 320, 320) *= 1e9;
+       }},
       {"1e-31 and 1e-31", times(1e-31, 1e-31)},
       {"denormal", times(1e-40, 1e-40)},
       {"denormal queries", times(1e-40, 1e17)},
@@ -271,12 +275,14 @@ TEST(ExactAttentionHostileTest, CountersAddUp) {
     EXPECT_TRUE(counter(0).add(counter(3)).add(counter(4)).ge(pairs).all().item<bool>())
         << "every pair was scored, skipped or left to the dense path";
     const at::Tensor sizes = support.row_offsets.diff().view({4, 300}).sum(-1);
+    EXPECT_TRUE(tensors_equal(counter(2), sizes)) << "pairs with a weight";
+    EXPECT_TRUE(counter(5).ge(700 * 32).all().item<bool>()) << "every code or number is read";
     if (factor == 1.0) {
-      EXPECT_TRUE(tensors_equal(counter(2), sizes));
       EXPECT_TRUE(counter(1).ge(sizes).all().item<bool>());
       EXPECT_EQ(counter(4).sum().item<int64_t>(), 0);
     } else {
       EXPECT_TRUE(tensors_equal(counter(4), pairs)) << "flat: all dense";
+      EXPECT_TRUE(counter(5).ge(700 * 2 * 32 * 4).all().item<bool>()) << "keys and values are read";
     }
   }
 }

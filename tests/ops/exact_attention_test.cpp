@@ -194,6 +194,47 @@ TEST(ExactAttentionTest, LayoutsGiveEqualBits) {
   }
 }
 
+// The same numbers with the dimensions in another order in memory; one of size 1 gets the stride of its
+// place.
+at::Tensor in_memory_order(const at::Tensor& x, const std::vector<int64_t>& order) {
+  std::vector<int64_t> sizes;
+  std::vector<int64_t> places(order.size());
+  for (size_t i = 0; i < order.size(); ++i) {
+    sizes.push_back(x.size(order[i]));
+    places[static_cast<size_t>(order[i])] = static_cast<int64_t>(i);
+  }
+  return at::empty(sizes, x.options()).permute(places).copy_(x);
+}
+
+// Grouped heads with one query, one key or one sequence: strides of dimensions of size 1 mean nothing. Widths
+// that are no multiple of 16 are padded.
+TEST(ExactAttentionTest, MemoryOrdersOfLengthOneGiveEqualBits) {
+  for (const Sizes& sizes : std::vector<Sizes>{{1, 2, 1, 1, 128, 16, 16},
+                                               {2, 4, 2, 1, 130, 16, 32},
+                                               {2, 2, 1, 1, 130, 20, 5},
+                                               {1, 4, 2, 3, 128, 5, 16},
+                                               {1, 2, 1, 1, 1, 8, 8},
+                                               {2, 2, 2, 3, 1, 8, 8}}) {
+    for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16}) {
+      const Inputs in = random_inputs(sizes, dtype);
+      const at::Tensor grad = test::random_output_grad({in});
+      const LaidOut expected = run_laid_out(in, grad, Normalizer::sparsemax);
+      std::vector<int64_t> order{0, 1, 2, 3};
+      do {
+        const auto turned = [&](const at::Tensor& x) { return in_memory_order(x, order); };
+        const Inputs inputs{turned(in.query), turned(in.key), turned(in.value)};
+        const LaidOut actual = run_laid_out(inputs, turned(grad), Normalizer::sparsemax);
+        SCOPED_TRACE(size_label(sizes) + " order " + std::to_string(order[0]) + std::to_string(order[1]) +
+                     std::to_string(order[2]) + std::to_string(order[3]));
+        EXPECT_TRUE(tensors_equal(actual.output, expected.output));
+        for (size_t i = 0; i < 3; ++i) {
+          EXPECT_TRUE(tensors_equal(actual.gradients[i], expected.gradients[i])) << i;
+        }
+      } while (std::next_permutation(order.begin(), order.end()));
+    }
+  }
+}
+
 TEST(ExactAttentionTest, ExpandedInputsEqualTheirCopies) {
   const Inputs in = random_inputs({2, 4, 4, 130, 130, 16, 16}, at::kFloat);
   const Inputs shared{in.query.narrow(1, 0, 1).expand_as(in.query), in.key.narrow(0, 0, 1).expand_as(in.key),

@@ -86,6 +86,19 @@ TEST_F(KeyValueCacheTest, GrowthIsAmortised) {
   EXPECT_LE(cache.bytes(), 2 * 5000 * 32 * 4);
 }
 
+TEST_F(KeyValueCacheTest, BytesIncludeTheCodesOfPagesAndOfTheirCentres) {
+  KeyValueCache cache({1, 2, 16, 16});
+  EXPECT_EQ(cache.bytes(), 0);
+  const CachedInputs in = test::random_cached(1, 2, 2, 1, 65 * 64, 16, 16);  // 65 pages, so 2 groups of pages
+  cache.append(in.key, in.value);
+  int64_t head = 65 * 64 * 2 * 16 * 4;
+  if (cpu::decode_functions(cpu::chosen_capability()).filter_pages != nullptr) {
+    const auto code = static_cast<int64_t>(64 * 16 + sizeof(cpu::PageCode));
+    head += 65 * (code + 4) + 2 * code + 64 * 16 * 4;
+  }
+  EXPECT_EQ(cache.bytes(), 2 * head);
+}
+
 // |k - scale (c - 128)| <= error and |scale (c - 128)| <= norm, in double, whatever the keys are.
 TEST_F(KeyValueCacheTest, CodesStayWithinTheirBounds) {
   const bool codes_keys = cpu::decode_functions(cpu::chosen_capability()).encode_page != nullptr;

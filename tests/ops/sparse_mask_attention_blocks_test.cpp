@@ -80,6 +80,27 @@ TEST(DenseAttentionBlocksTest, ListsWithGapsMatchTheReference) {
   }
 }
 
+TEST(DenseAttentionBlocksTest, MoreRowsInABlockThanQueries) {
+  const Inputs in = random_inputs({1, 2, 1, 10, 64, 16, 16}, at::kFloat);
+  SparseMask mask;
+  mask.row_offsets = torch::tensor({0, 2}, torch::kLong);
+  mask.key_indices = torch::tensor({0, 3}, torch::kLong);
+  mask.block_rows = 10;
+  const at::Tensor permitted = mask.dense(1, 2, 10, 64);
+  for (const Normalizer normalizer : every_normalizer()) {
+    mask.block_rows = 10;
+    const auto expected = all_results(in, mask, normalizer);
+    for (const int64_t rows : {int64_t{11}, int64_t{1} << 40, std::numeric_limits<int64_t>::max()}) {
+      mask.block_rows = rows;
+      EXPECT_TRUE(tensors_equal(mask.dense(1, 2, 10, 64), permitted));
+      const auto actual = all_results(in, mask, normalizer);
+      for (size_t part = 0; part < actual.size(); ++part) {
+        EXPECT_TRUE(tensors_equal(actual[part], expected[part])) << rows << " tensor " << part;
+      }
+    }
+  }
+}
+
 TEST(DenseAttentionBlocksTest, NanInASkippedKeyStaysOut) {
   const Sizes sizes{1, 2, 2, 120, 160, 16, 16};
   SparseMask mask = listed_blocks(40, 16, 120, 160, 0.4);

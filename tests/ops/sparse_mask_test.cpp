@@ -94,5 +94,26 @@ TEST(SparseMaskTest, RefusesWhatIsNotABoolMask) {
   EXPECT_THROW(SparseMask::from_dense(torch::ones({3}, torch::kBool)), c10::Error);
 }
 
+TEST(SparseMaskTest, DenseRefusesListsThatPointOutside) {
+  const auto refusal = [](const at::Tensor& offsets, const at::Tensor& indices) {
+    SparseMask mask;
+    mask.row_offsets = offsets;
+    mask.key_indices = indices;
+    return test::message_of([&] { mask.dense(1, 1, 2, 4); });
+  };
+  const auto longs = [](std::vector<int64_t> numbers) { return torch::tensor(numbers, torch::kLong); };
+  for (const auto& [text, part] : std::vector<std::pair<std::string, std::string>>{
+           {refusal(longs({0, 1, 1}), longs({1000000000000})), "got 1000000000000"},
+           {refusal(longs({0, 1, 1}), longs({-5})), "got -5"},
+           {refusal(longs({0, 1}), longs({0})), "row_offsets needs shape [3]"},
+           {refusal(longs({0, 0, 7}), longs({0})), "got 7"},
+           {refusal(longs({0, 0, 1, 0, 0, 1}).view({2, 3}), longs({0, 0})), "got [2, 3]"},
+           {refusal(longs({0, 1, 1}).to(torch::kInt), longs({0})), "row_offsets needs Long"},
+           {refusal(longs({0, 1, 1}), longs({0}).to(torch::kInt)), "key_indices needs Long"}}) {
+    EXPECT_EQ(text.rfind("SparseMask::dense: ", 0), 0U) << text;
+    EXPECT_NE(text.find(part), std::string::npos) << part << " in: " << text;
+  }
+}
+
 }  // namespace
 }  // namespace giantrabbit::ops

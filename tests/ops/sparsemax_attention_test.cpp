@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include <ATen/autocast_mode.h>
 #include <torch/torch.h>
 
 #include "ops/reference/sparse_mask_attention.h"
@@ -118,6 +119,38 @@ TEST(SparsemaxAttentionTest, GroupedHeadsNeedTheirFlag) {
   const at::Tensor actual =
       sparsemax_attention(in.query, in.key, in.value, {}, false, {}, /*enable_gqa=*/true);
   EXPECT_TRUE(tensors_equal(actual, expected));
+}
+
+TEST(SparsemaxAttentionTest, RefusalsNameTheOperatorAndTheArgumentThatWereGiven) {
+  const Inputs in = random_inputs({2, 4, 2, 5, 5, 4, 4});
+  const at::Tensor three = in.key.repeat({1, 2, 1, 1}).narrow(1, 0, 3);
+  const auto refusal = [&](const Inputs& of, const std::optional<at::Tensor>& mask, bool causal = false) {
+    return test::message_of(
+        [&] { sparsemax_attention(of.query, of.key, of.value, mask, causal, {}, /*enable_gqa=*/true); });
+  };
+  for (const auto& [text, part] : std::vector<std::pair<std::string, std::string>>{
+           {refusal(in, torch::ones({5, 5}, torch::kLong)), "attn_mask needs Bool or a floating dtype"},
+           {refusal(in, torch::ones({4, 5}, torch::kBool)), "of shape [4, 5]"},
+           {refusal(in, torch::ones({3, 1, 5, 5})), "of shape [3, 1, 5, 5]"},
+           {refusal({in.query, three, three}, {}), "multiple"},
+           {refusal({in.query, in.key, in.value.narrow(2, 0, 4)}, {}), "equal lengths"},
+           {refusal({in.query, in.key, in.value.narrow(2, 0, 4)}, {}, true), "equal lengths"},
+           {refusal({in.query.narrow(3, 0, 3), in.key, in.value}, {}), "equal widths"},
+           {refusal({in.query, in.key, in.value.to(at::kFloat)}, {}), "one dtype"}}) {
+    EXPECT_EQ(text.rfind("sparsemax_attention: ", 0), 0U) << text;
+    EXPECT_NE(text.find(part), std::string::npos) << part << " in: " << text;
+  }
+}
+
+TEST(SparsemaxAttentionTest, AutocastMakesDtypesEqual) {
+  const Inputs in = random_inputs({1, 2, 2, 5, 7, 8, 8}, at::kFloat);
+  at::autocast::set_autocast_enabled(at::kCPU, true);
+  const at::Tensor result = sparsemax_attention(in.query, in.key.to(at::kBFloat16), in.value);
+  const std::string text = test::message_of([&] { sparsemax_attention(in.query, in.key, in.query); });
+  at::autocast::clear_cache();
+  at::autocast::set_autocast_enabled(at::kCPU, false);
+  EXPECT_EQ(result.scalar_type(), at::kBFloat16);
+  EXPECT_EQ(text.rfind("sparsemax_attention: ", 0), 0U) << text;
 }
 
 TEST(SparsemaxAttentionTest, RefusesBothMaskAndCausal) {

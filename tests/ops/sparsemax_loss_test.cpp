@@ -187,7 +187,9 @@ TEST_P(SparsemaxLossTest, RejectsBadTarget) {
             name + ": expected one target per row, got rows [2, 5] and target [3]");
   EXPECT_EQ(refusal(torch::zeros({2, 5}), torch::zeros({2})), name + ": expected an int64 target, got Float");
   EXPECT_EQ(refusal(torch::zeros({2, 5}, at::kLong), targets({1, 2})),
-            name + ": expected a floating dtype, got Long");
+            name + ": expected a floating dtype of Float, Double, BFloat16 and Half, got Long");
+  EXPECT_EQ(refusal(torch::zeros({2, 5}).to(at::kFloat8_e4m3fn), targets({1, 2})),
+            name + ": expected a floating dtype of Float, Double, BFloat16 and Half, got Float8_e4m3fn");
 }
 
 TEST_P(SparsemaxLossTest, ThreadCountsGiveEqualBits) {

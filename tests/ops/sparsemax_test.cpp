@@ -300,6 +300,13 @@ TEST_P(SparsemaxTest, RejectsBadDtype) {
         apply(torch::zeros({2, 3}, at::kLong));
       },
       {GetParam().name, "floating", "Long"});
+  for (const at::Device device : {at::kCPU, at::kMeta}) {
+    expect_refusal<c10::Error>(
+        [&] {
+          apply(torch::zeros({2, 3}, at::TensorOptions(device).dtype(at::kFloat8_e4m3fn)));
+        },
+        {std::string(GetParam().name) + ": ", "floating", "Float8_e4m3fn"});
+  }
   expect_refusal<c10::Error>(
       [&] {
         apply(torch::zeros({2, 3}, at::kComplexFloat));

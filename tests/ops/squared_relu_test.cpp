@@ -69,6 +69,9 @@ TEST(SquaredReluTest, ThreadCountsGiveEqualBits) {
 TEST(SquaredReluTest, Refusals) {
   EXPECT_THROW(squared_relu(torch::ones({2}, torch::kInt64)), c10::Error);
   EXPECT_THROW(squared_relu_backward(torch::ones({2}), torch::ones({3})), c10::Error);
+  const at::Tensor bytes = torch::zeros({2}, torch::kMeta).to(torch::kFloat8_e4m3fn);
+  EXPECT_THROW(squared_relu(bytes), c10::Error);
+  EXPECT_THROW(squared_relu_backward(bytes, bytes), c10::Error);
   EXPECT_EQ(squared_relu(torch::empty({2, 3}, torch::kMeta)).sizes(), (at::IntArrayRef{2, 3}));
 }
 

@@ -210,15 +210,21 @@ at::Tensor writable_rows(const at::Tensor& gradient, const at::Tensor& rows) {
   return in_place ? gradient : at::empty(rows.sizes(), rows.options());
 }
 
+// The rows of a group of heads are read as one matrix. A contiguous tensor is not enough for that: its
+// dimensions of size 1 may have any stride. Views of other dimensions get theirs anew.
+at::Tensor rows_one_stride_apart(const at::Tensor& tensor) {
+  return tensor.reshape({tensor.size(0), -1, tensor.size(3)}).contiguous().view(tensor.sizes());
+}
+
 }  // namespace
 
 void exact_backward(const at::Tensor& grad, const AttentionCall& call, const SparseSupport& support,
                     AttentionGradients& gradients) {
   AttentionCall rows = float_rows(call);
   at::Tensor grad_rows = float_rows(grad);
-  if (rows.heads() != rows.key_heads()) {  // rows of a group of heads are read as one matrix
-    rows.query = rows.query.contiguous();
-    grad_rows = grad_rows.contiguous();
+  if (rows.heads() != rows.key_heads()) {
+    rows.query = rows_one_stride_apart(rows.query);
+    grad_rows = rows_one_stride_apart(grad_rows);
   }
   const std::array<at::Tensor, 3> wanted{std::get<0>(gradients), std::get<1>(gradients),
                                          std::get<2>(gradients)};

@@ -163,9 +163,12 @@ inline void set_limits(const exact::KeyCodes& keys, const exact::QueryRows& rows
       const int64_t block = pass_block(pass, b);
       float limit = rows.bound[i] - score_error(rows, i, keys, block);
       if (kIntegerProducts) {
+        // The product of two inverses may be infinite. Sums of codes stay inside the clamps; NaN keeps the
+        // key.
         limit *= rows.inverse[i] * keys.inverse[block];
+        limit = limit > -1e9f ? limit : -1e9f;
+        limit = limit < 1e9f ? limit : 1e9f;
         limit -= __builtin_fabsf(limit) * 2e-6f;
-        limit = limit < -1e9f ? -1e9f : limit > 1e9f ? 1e9f : limit;
         limits[b] = static_cast<int32_t>(__builtin_floorf(limit)) - 1 + rows.offset[i];
       } else {
         limit -= __builtin_fabsf(limit) * 2e-6f;

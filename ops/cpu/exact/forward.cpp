@@ -128,8 +128,10 @@ class ExactForward {
     wide_.data_ptr<bool>()[index] = true;
     std::fill(counts_.data_ptr<int64_t>() + unit * problem_.queries + queries.begin,
               counts_.data_ptr<int64_t>() + unit * problem_.queries + queries.end, 0);
-    counters_[static_cast<size_t>(index)] = {};
-    counters_[static_cast<size_t>(index)].dense = (queries.end - queries.begin) * problem_.keys;
+    exact::Counters& counters = counters_[static_cast<size_t>(index)];
+    counters = {};
+    counters.dense = (queries.end - queries.begin) * problem_.keys;
+    counters.bytes = 4 * problem_.keys * (problem_.width + problem_.value_width);
   }
 
   // The last block of every head first; heads where it is wide are so as a whole.
@@ -180,6 +182,7 @@ class ExactForward {
                                       counts_.data_ptr<int64_t>() + unit * problem_.queries + queries.begin,
                                       support(index), rows);
         if (!entries) places_.data_ptr<int64_t>()[index] = place;
+        if (entries) counters_[static_cast<size_t>(index)].support = std::ssize(support(index)->keys);
       }
     });
     const int64_t* kept = places_.const_data_ptr<int64_t>();
@@ -251,7 +254,7 @@ at::Tensor float_rows(const at::Tensor& tensor) {
   const int64_t width = tensor.size(-1);
   const int64_t padding = (width + kMultiple - 1) / kMultiple * kMultiple - width;
   at::Tensor rows = tensor.to(at::kFloat);
-  if (padding > 0) return at::constant_pad_nd(rows, {0, padding});
+  if (padding > 0) rows = at::constant_pad_nd(rows, {0, padding});  // keeps the order of dimensions in memory
   return rows.stride(-1) == 1 ? rows : rows.contiguous();
 }
 
