@@ -73,8 +73,8 @@ void write_json(const Parsed& parsed, const nlohmann::ordered_json& document);
 // The task all runs were trained on; throws UsageError, naming `remedy`, when they differ.
 std::string common_task(std::span<const Run> runs, std::string_view remedy);
 
-// The runs that the arguments name, their names unique; --weights is for those whose name ends in no "@weights=..".
-// `float32_only`: a sentence, thrown as UsageError where a run is to have other weights.
+// The runs that the arguments name, their names unique; --weights is for those whose name ends in no
+// "@weights=..". `float32_only`: a sentence, thrown as UsageError where a run is to have other weights.
 std::vector<Run> load_runs(const Parsed& parsed, const std::string& float32_only = "");
 
 // Sets the number of threads and throws UsageError unless `runs` names at least one run.
