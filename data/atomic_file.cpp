@@ -64,16 +64,17 @@ void write_file_atomically(const std::filesystem::path& file, std::string_view b
   sync_folder(file.has_parent_path() ? file.parent_path() : std::filesystem::path("."));
 }
 
-void remove_temporary_files(const std::filesystem::path& folder) {
+void remove_temporary_files(const std::filesystem::path& folder, std::string_view beginning) {
   std::error_code missing;
   std::vector<std::filesystem::path> found;
   for (const auto& entry : std::filesystem::directory_iterator(folder, missing)) {
     const std::string name = entry.path().filename().string();
     const size_t mark = name.rfind(temporary_mark);
-    if (mark == std::string::npos || mark + temporary_mark.size() == name.size()) continue;
-    if (name.find_first_not_of("0123456789", mark + temporary_mark.size()) == std::string::npos) {
-      found.push_back(entry.path());
-    }
+    if (!name.starts_with(beginning) || mark == std::string::npos || !entry.is_regular_file()) continue;
+    const std::string_view writer = std::string_view(name).substr(mark + temporary_mark.size());
+    const bool is_number =
+        !writer.empty() && writer.find_first_not_of("0123456789") == std::string_view::npos;
+    if (is_number) found.push_back(entry.path());
   }
   for (const auto& file : found) std::filesystem::remove(file);
 }

@@ -20,7 +20,8 @@ torch::Tensor padded(std::span<const Example> examples, Ids Example::*member, in
                      int64_t& total) {
   int64_t longest = 0;
   for (const Example& example : examples) longest = std::max(longest, std::ssize(example.*member));
-  longest = std::max(longest, std::min(rounded_up(longest, multiple), most));
+  const int64_t rounded = rounded_up(longest, multiple);
+  longest = longest > most ? rounded : std::min(rounded, most);
   torch::Tensor result = torch::full({std::ssize(examples), longest}, Vocabulary::pad, torch::kInt64);
   auto* row = result.data_ptr<int64_t>();
   total = 0;

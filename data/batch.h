@@ -23,7 +23,7 @@ struct Batch {
 
 int64_t rounded_up(int64_t length, int64_t multiple);
 
-// N and U are rounded up to multiples of `multiple`; padding alone never makes them longer than `most`.
+// N and U are rounded up to multiples of `multiple`; padding alone takes neither beyond `most`.
 Batch make_batch(std::span<const Example> examples, int64_t multiple = 1, int64_t most = INT64_MAX);
 // One sequence without padding, [1, count].
 torch::Tensor one_sequence(std::span<const int64_t> ids);

@@ -14,7 +14,7 @@ namespace giantrabbit::data {
 
 class Batcher {
  public:
-  // positions: of the model; padding does not leave them.
+  // positions: of the model's tables; padding alone takes neither prompts nor targets beyond them.
   Batcher(const ExampleSource& source, int64_t tokens, uint64_t seed, int64_t positions = INT64_MAX);
   Batch next();
   // Position = (pool, batch inside the pool); seek() rebuilds the same sequence from there.

@@ -89,15 +89,14 @@ void add_comparisons(Report& report, const std::vector<Run>& runs,
         pairs.push_back({&evaluations[pair.first], &evaluations[pair.second], identities[pair.first].seed});
       }
       if (pairs.empty()) {
-        report.not_compared.push_back(
+        report.left_out.push_back(
             fmt::format("{} and {} share no seed and are not compared.", a.label, b.label));
         continue;
       }
       const size_t left_out = std::max(a.runs.size(), b.runs.size()) - pairs.size();
       if (left_out > 0) {
-        report.not_compared.push_back(
-            fmt::format("{} and {} share {} seed{}; their other runs are not compared.", a.label, b.label,
-                        pairs.size(), pairs.size() == 1 ? "" : "s"));
+        report.left_out.push_back(fmt::format("{} and {} share {} seed{}; their other runs are not compared.",
+                                              a.label, b.label, pairs.size(), pairs.size() == 1 ? "" : "s"));
       }
       report.comparisons.push_back(compare_variants(a.label, b.label, pairs, report.groupings));
     }
@@ -217,7 +216,7 @@ Report build_report(std::vector<Run>& runs, const ProblemSet& set, const ReportP
   for (Run& run : runs) timed_runs.push_back({run.network, run.format(), run.vocabulary, run.weights});
   const std::vector<RunTiming> timings = time_interleaved(timed_runs, timed);
   const Traceable traced = traceable(sample(set.problems, plan.traced), runs);
-  if (!traced.left_out.empty()) report.not_compared.push_back(traced.left_out);
+  if (!traced.left_out.empty()) report.left_out.push_back(traced.left_out);
   for (size_t index = 0; index < runs.size(); ++index) {
     report.runs[index].timing = timings[index];
     add_attention(report.runs[index], runs[index], traced.problems, plan.mass);

@@ -14,6 +14,7 @@
 #include "eval/clock.h"
 #include "eval/decode.h"
 #include "model/option_set.h"
+#include "model/prepared_decoder.h"
 
 namespace giantrabbit::eval {
 namespace {

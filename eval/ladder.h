@@ -13,7 +13,6 @@
 
 #include "eval/run.h"
 #include "eval/timing.h"
-#include "model/prepared_decoder.h"
 
 namespace giantrabbit::eval {
 

@@ -40,18 +40,24 @@ Table line_table(const std::vector<Ladder>& ladders) {
   Table table{
       "Straight lines: ms per token = intercept + slope x position",
       {"run", "intercept, ms", "slope, ms per 1,000", "crossover measured", "predicted",
-       "slope of the first / this", "faster than the first from"},
+       "slope of the first / this", "crosses the first's line at"},
       {},
-      "Crossover: position where what grows with it costs as much as the rest. Predicted from the shape, "
-      "for dense attention: bytes of weights / bytes of keys and values per position."};
+      "Lines are fitted, differences between them not tested; where one does not rise there is no ratio, and "
+      "only crossings inside the measured lengths count. Crossover: position where what grows with it costs "
+      "as "
+      "much as the rest. Predicted from the shape, for dense attention: bytes of weights / bytes of keys and "
+      "values per position."};
   const Ladder& first = ladders.front();
   for (const Ladder& ladder : ladders) {
     const bool other = &ladder != &first;
+    const bool rising = first.line.slope > 0 && ladder.line.slope > 0;
+    std::optional<double> crossing = overtaking(first.line, ladder.line);
+    if (crossing > static_cast<double>(ladder.rungs.back().position)) crossing.reset();
     table.rows.push_back({ladder.name, short_milliseconds(ladder.line.intercept),
                           short_milliseconds(1000 * ladder.line.slope), length_text(ladder.line.crossover()),
                           fmt::format("{:.0f}", ladder.predicted_crossover),
-                          other ? fmt::format("{:.2f}", first.line.slope / ladder.line.slope) : "",
-                          other ? length_text(overtaking(first.line, ladder.line)) : ""});
+                          other && rising ? fmt::format("{:.2f}", first.line.slope / ladder.line.slope) : "",
+                          other ? length_text(crossing) : ""});
   }
   return table;
 }

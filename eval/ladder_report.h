@@ -1,7 +1,6 @@
 // The forms of measured ladders, the same in `timing` and in `compare --lengths`.
 #pragma once
 
-#include <span>
 #include <vector>
 
 #include <nlohmann/json_fwd.hpp>

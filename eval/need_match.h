@@ -57,11 +57,11 @@ std::vector<MatchRow> match_needs(const model::ModelConfig& config, const model:
 struct Recovered {
   double found = 0;
   double chance = 0;
-  Interval interval{0, 0};         // of found
-  double excess = 0;               // found - chance
-  Interval excess_interval{0, 0};  // 95%
-  Test excess_test;                // of "excess is 0", sign_flip over problems
-  std::vector<double> items;       // found, per problem; NaN where nothing was needed
+  Interval interval{0, 0};               // of found
+  double excess = 0;                     // found - chance
+  Interval excess_interval = unbounded;  // 95%; single heads are not tested
+  Test excess_test;                      // of "excess is 0", sign_flip over problems
+  std::vector<double> items;             // found, per problem; NaN where nothing was needed
 };
 
 struct NeedRow {

@@ -126,7 +126,7 @@ std::vector<std::string> sentences(const Report& report) {
   for (const Comparison& comparison : report.comparisons) {
     for (std::string& sentence : conclusions(comparison)) all.push_back(std::move(sentence));
   }
-  all.insert(all.end(), report.not_compared.begin(), report.not_compared.end());
+  all.insert(all.end(), report.left_out.begin(), report.left_out.end());
   for (const auto& difference : differences_to_first(report, total_seconds)) {
     all.push_back(time_sentence(difference));
   }

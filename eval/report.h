@@ -50,10 +50,10 @@ struct Report {
   std::vector<Grouping> groupings;
   std::vector<RunReport> runs;
   std::vector<VariantReport> variants;
-  std::vector<Comparison> comparisons;    // of every two variants that share a seed
-  std::vector<std::string> not_compared;  // sentences about those that do not
-  std::vector<HeatMap> pictures;          // attention on one solved problem, one a run
-  std::vector<Ladder> ladders;            // one a run, in their order; empty unless they were measured
+  std::vector<Comparison> comparisons;  // of every two variants that share a seed
+  std::vector<std::string> left_out;    // sentences about runs and problems that were not measured
+  std::vector<HeatMap> pictures;        // attention on one solved problem, one a run
+  std::vector<Ladder> ladders;          // one a run, in their order; empty unless they were measured
   std::vector<data::ItemFile::Refused> refused;
 };
 

@@ -131,8 +131,7 @@ Json json(const Recovered& part) {
           {"interval", json(part.interval)},
           {"chance", part.chance},
           {"excess", part.excess},
-          {"excess_interval", json(part.excess_interval)},
-          {"excess_probability", part.excess_test.probability}};
+          {"excess_interval", json(part.excess_interval)}};
 }
 
 Json json(const NeedSummary& needs) {
@@ -231,6 +230,7 @@ nlohmann::ordered_json report_json(const Report& report) {
   for (const Comparison& comparison : report.comparisons) {
     root["comparisons"].push_back(comparison_json(comparison));
   }
+  root["conclusions"] = sentences(report);
   // What the page's plots and pictures show: points are [x, y, low, high], cells [row, column, weight,
   // needed].
   root["plots"] = Json::array();

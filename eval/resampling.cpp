@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <numeric>
 #include <stdexcept>
 
@@ -127,10 +126,7 @@ PairedDifference paired_difference(std::span<const std::vector<double>> differen
     if (sum.count > 0) means.push_back(sum.total / sum.count);
   }
   result.items = std::ssize(means);
-  if (result.items < 6) {
-    const double unbounded = std::numeric_limits<double>::infinity();
-    result.interval = {-unbounded, unbounded};
-  }
+  if (result.items < 6) result.interval = unbounded;
   result.probability = sign_flip(means);
   if (differences.size() > 1) result.probability = std::max(result.probability, resampled.two_sided());
   result.adjusted = result.probability;

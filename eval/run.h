@@ -26,7 +26,8 @@ struct TaskConfig {
 
 struct Run {
   std::filesystem::path directory;
-  std::string name;  // the directory's last part, and what was changed
+  std::string
+      name;  // the directory's last part and what was changed, or more (make_names_distinct in variant.h)
   model::ModelConfig config;
   TaskConfig task;
   std::string configuration;  // everything it was trained with but the seed, in one spelling

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numbers>
 #include <stdexcept>
 #include <vector>
 
@@ -72,15 +73,16 @@ std::vector<int64_t> fewest_gained(int64_t items, double margin, double score) {
 }
 
 // Probability, when the second is worse by exactly the margin, of a score of at least the observed one; the
-// largest over a grid of shares of lost items, which is finer where those are few.
+// largest over a grid of shares of lost items, which is finer at both ends.
 double exact_probability(const PairedCounts& pairs, double margin) {
-  constexpr int grid = 64;
+  constexpr int grid = 256;
   const int64_t items = pairs.total();
   // Equal scores must not differ by rounding.
   const std::vector<int64_t> fewest = fewest_gained(items, margin, tango_score(pairs, -margin) - 1e-9);
   double largest = 0;
   for (int point = 0; point <= grid; ++point) {
-    const double lost_share = margin + (1 - margin) / 2 * std::pow(static_cast<double>(point) / grid, 2);
+    const double part = (1 - std::cos(std::numbers::pi * point / grid)) / 2;
+    const double lost_share = margin + (1 - margin) / 2 * part;
     const double gained_share = (lost_share - margin) / (1 - lost_share);  // of the items that are not lost
     const double mean = static_cast<double>(items) * lost_share;
     const auto end = std::min(items, static_cast<int64_t>(mean + reach(items, lost_share)));

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <span>
 
 namespace giantrabbit::eval {
@@ -16,6 +17,8 @@ struct Interval {
   double low = 0;
   double high = 1;
 };
+inline constexpr Interval unbounded{-std::numeric_limits<double>::infinity(),
+                                    std::numeric_limits<double>::infinity()};
 
 // A share with its 95% interval.
 struct Share {

@@ -94,8 +94,8 @@ precision=float32
 if grep -qwE 'avx512_bf16|amx_bf16' /proc/cpuinfo; then precision=bfloat16; fi
 
 train_arm() {  # NAME OPTIONS SEED
-  local run=$out/$1-$3 trainer=
-  trap 'kill $trainer 2>/dev/null || true; wait; exit 1' TERM  # the trainer ends with this job
+  local run=$out/$1-$3
+  trap 'kill $(jobs -p) 2>/dev/null || true; wait; exit 1' TERM  # the trainer ends with this job
   [ -e "$run/summary.json" ] && { echo "experiments.sh: $run is finished"; return; }
   if [ -d "$run/checkpoints" ]; then
     OMP_NUM_THREADS=1 "$bin/giantrabbit-train" --resume --out "$run" >"$run.log" 2>&1 &
@@ -105,8 +105,7 @@ train_arm() {  # NAME OPTIONS SEED
     OMP_NUM_THREADS=1 "$bin/giantrabbit-train" --task "$task" --precision $precision --minutes "$minutes" --seed "$3" \
       $2 --out "$run" >"$run.log" 2>&1 &
   fi
-  trainer=$!
-  wait "$trainer" || { echo "experiments.sh: $run failed: $(tail -n 1 "$run.log")" >&2; return 1; }
+  wait $! || { echo "experiments.sh: $run failed: $(tail -n 1 "$run.log")" >&2; return 1; }
   echo "experiments.sh: trained $run"
 }
 

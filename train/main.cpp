@@ -16,10 +16,11 @@ namespace {
 
 volatile std::sig_atomic_t stop_requested = 0;
 
-// A second signal ends the process at once.
+// A second Ctrl-C ends the process at once. A second SIGTERM does not: whoever stops a whole group of
+// processes may send it twice.
 void request_stop(int number) {
   stop_requested = 1;
-  std::signal(number, SIG_DFL);
+  if (number == SIGINT) std::signal(number, SIG_DFL);
 }
 
 // Every update frees and asks for the same large buffers: keep them in the process (32 MB is the most that

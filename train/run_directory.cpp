@@ -85,7 +85,10 @@ RunDirectory::RunDirectory(std::filesystem::path path, RunConfig& config, const 
   } else {
     vocabulary.save(path_ / "vocabulary.json");
   }
-  for (const auto& folder : {path_, checkpoints()}) data::remove_temporary_files(folder);
+  for (const char* file : {"config.toml", "vocabulary.json", "model.safetensors", "summary.json"}) {
+    data::remove_temporary_files(path_, file);
+  }
+  data::remove_temporary_files(checkpoints(), "step-");
   data::write_file_atomically(config_file, eval::write_config(config.options()));
 }
 

@@ -1,7 +1,7 @@
 // The files of a run: config.toml and vocabulary.json at the start, model.safetensors and summary.json at the
 // end, each written atomically. A directory that already holds a run (a checkpoint, a model or lines of
 // metrics.jsonl) is refused unless the run is resumed with the same configuration (its limits - minutes,
-// steps, tokens - may be raised), and while a process trains there.
+// steps, tokens - may be raised; one that was not set before may be any), and while a process trains there.
 #pragma once
 
 #include <filesystem>

@@ -70,6 +70,9 @@ Trainer::Trainer(RunConfig& config, const std::filesystem::path& out, bool resum
     if (const auto file = newest_checkpoint(directory_.checkpoints())) {
       counters_ = load_checkpoint(*file, network_, *optimizer_, batcher_);
     }
+    // A raised limit makes the share smaller. Where it is the same this changes nothing.
+    counters_.next_validation =
+        std::min(counters_.next_validation, share() + config.train.validation_interval);
   }
   log_.emplace(directory_.metrics(), counters_);
   last_checkpoint_ = counters_.seconds;

@@ -158,13 +158,15 @@ std::vector<int64_t> lengths(const Parsed& parsed, const std::string& name) {
 void check_output(const Parsed& parsed, const std::string& name, OutputKind kind) {
   if (parsed.options.count(name) == 0) return;
   std::filesystem::path path = parsed.options[name].as<std::string>();
-  if (!path.has_filename()) path = path.parent_path();  // "figures/"
+  if (kind == OutputKind::folder && !path.has_filename()) path = path.parent_path();  // "figures/"
   const bool exists = std::filesystem::exists(path);
   const bool is_folder = std::filesystem::is_directory(path);
   const auto refuse = [&](const std::string& reason) {
     throw UsageError(fmt::format("--{} {}: {}", name, path.string(), reason));
   };
-  if (is_folder && kind == OutputKind::file) refuse("this is a folder, a file is needed");
+  if (path.empty()) refuse("a name is needed");
+  if ((is_folder || !path.has_filename()) && kind == OutputKind::file)
+    refuse("this is a folder, a file is needed");
   if (exists && !is_folder && kind == OutputKind::folder) refuse("this is a file, a folder is needed");
   const std::filesystem::path parent = path.has_parent_path() ? path.parent_path() : ".";
   const std::filesystem::path folder = is_folder ? path : parent;

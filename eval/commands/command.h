@@ -14,7 +14,6 @@
 #include <nlohmann/json_fwd.hpp>
 
 #include "eval/run.h"
-#include "model/prepared_decoder.h"
 
 namespace giantrabbit::eval {
 

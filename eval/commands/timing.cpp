@@ -65,7 +65,12 @@ void run_timing(std::span<const std::string> arguments) {
   std::vector<Run> runs = load_runs(parsed);
   const std::string task = common_task(runs, "they cannot be forced through one chain");
   if (plan.lengths.empty()) plan.lengths = lengths_that_fit(runs);
-  if (flag(parsed, "long") && plan.lengths.back() < long_length) plan.lengths.push_back(long_length);
+  if (flag(parsed, "long") && plan.lengths.back() < long_length) {
+    if (longest_chain(runs) < long_length) {
+      throw UsageError(fmt::format("--long: a run has positions for {} tokens only", longest_chain(runs)));
+    }
+    plan.lengths.push_back(long_length);
+  }
   check_lengths(runs, plan.lengths);
   const ForcedChain chain = forced_chain(runs.front().task, plan.lengths.back());
   fmt::print("{} words of task {}, the first chain has {}; {} weights\n", plan.lengths.back(), task,

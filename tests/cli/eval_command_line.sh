@@ -61,6 +61,8 @@ expect 2 "--lengths must be a whole number from 2 to 1000000" timing runs/a --le
 expect 2 "--json $folder: this is a folder, a file is needed" compare runs/a --json "$folder"
 expect 2 "--report $folder: this is a folder, a file is needed" compare runs/a --report "$folder"
 expect 2 "--csv $0: this is a file, a folder is needed" compare runs/a --csv "$0"
+expect 2 "this is a folder, a file is needed" compare runs/a --json "$folder/none/"
+expect 2 "a name is needed" compare runs/a --json ""
 expect 2 "no file can be made in the folder /proc" compare runs/a --json /proc/x.json
 # No option is dropped silently.
 for option in --task=listops --split=train --seed=5 --count=1; do

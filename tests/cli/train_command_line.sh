@@ -106,6 +106,8 @@ interrupt() {
   process=$!
   while kill -0 $process 2>/dev/null && ! ls "$folder/$directory/"$sign >/dev/null 2>&1; do sleep 0.02; done
   kill "-$signal" $process 2>/dev/null
+  # Who stops a group of processes and passes the signal on sends it twice.
+  if [ "$signal" = TERM ]; then kill -TERM $process 2>/dev/null; fi
   wait $process 2>/dev/null
   status=$?
   [ ! -e "$folder/$directory/model.safetensors" ] || report "$directory: the run ended before SIG$signal came"
@@ -123,6 +125,11 @@ interrupt INT stopped config.toml $small
 grep -q "everything is saved" "$folder/out" || report "Ctrl-C does not say that the run is saved"
 run 0 stopped --resume
 same_as_whole stopped
+
+interrupt TERM ended config.toml $small
+[ "$status" -eq 0 ] || report "SIGTERM twice: exit code $status instead of 0"
+run 0 ended --resume
+same_as_whole ended
 
 interrupt KILL killed 'checkpoints/step-000000[2-9]*' $small --checkpoint-seconds 0
 cp "$folder/killed/config.toml" "$folder/before.toml"

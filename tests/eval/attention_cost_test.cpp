@@ -107,7 +107,7 @@ TEST(MeasureAttentionTest, SoftmaxUsesEveryVisibleKey) {
   EXPECT_DOUBLE_EQ(cost.value_bytes, cost.key_bytes);
 }
 
-TEST(MeasureAttentionTest, KeysScoredFollowFromTheLengths) {
+TEST(MeasureAttentionTest, KeysVisibleFollowFromTheLengths) {
   for (const bool encoder : {true, false}) {
     model::ModelConfig config = tiny_config();
     config.thought_steps = 0;

@@ -27,8 +27,8 @@ TEST(ComparisonReportTest, ReferencesBehindThePositionTableAreLeftOut) {
   EXPECT_EQ(traceable(short_and_long.problems, std::span(runs).first(1)).problems.size(), 2U);
   const Report report = build_report(runs, short_and_long, {2, 0, 2, 0.99, {}});
   for (const RunReport& run : report.runs) EXPECT_EQ(run.cost.items, 1);
-  ASSERT_EQ(report.not_compared.size(), 1U);
-  EXPECT_NE(report.not_compared[0].find("not measured on 1 of 2 problems"), std::string::npos);
+  ASSERT_EQ(report.left_out.size(), 1U);
+  EXPECT_NE(report.left_out[0].find("not measured on 1 of 2 problems"), std::string::npos);
 }
 
 TEST(ComparisonReportTest, NothingToTraceIsNoError) {

@@ -128,6 +128,11 @@ TEST(NonInferiorityTest, ThreeItemsShowNothing) {
   EXPECT_LE(result.lower_bound, -non_inferiority_margin);
 }
 
+// The largest probability, 0.0506, lies at a share of lost items of 0.4976.
+TEST(NonInferiorityTest, TheWorstShareMayBeNearTheHighest) {
+  EXPECT_FALSE(non_inferiority({1, 37, 52, 0}).shown());
+}
+
 // At the margin no more than 5% of all outcomes may be claimed, whatever the share of discordant pairs.
 TEST(NonInferiorityTest, ClaimsAreWrongInAtMostFivePercent) {
   constexpr int items = 25;

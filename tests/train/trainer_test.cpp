@@ -249,6 +249,20 @@ TEST(TrainerTest, RaisedLimitContinues) {
   EXPECT_NE(data::read_file(directory / "config.toml").find("steps = 15"), std::string::npos);
 }
 
+TEST(TrainerTest, ARaisedLimitValidatesOnTheWay) {
+  RunConfig config = tiny::run_config();
+  config.train.validation_interval = 0.3;
+  const fs::path directory = whole_run("raised_validations", config);
+  const size_t before = tiny::timeless_metrics(directory).size();
+  config.train.steps = 36;
+  EXPECT_TRUE(Trainer(config, directory, true).run(&keep_going));
+  const std::vector<std::string> lines = tiny::timeless_metrics(directory);
+  const auto validations = std::count_if(
+      lines.begin() + static_cast<std::ptrdiff_t>(before), lines.end(),
+      [](const std::string& line) { return line.find("validation_exact") != std::string::npos; });
+  EXPECT_EQ(validations, 3) << "after steps 23 and 34 and at the end";
+}
+
 TEST(TrainerTest, TokenLimit) {
   RunConfig config = tiny::run_config();
   config.train.steps = 0;
