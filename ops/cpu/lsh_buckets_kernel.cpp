@@ -1,10 +1,9 @@
 // lsh_buckets on the CPU: vectors and rotations in, the number of the largest of [xR, -xR] out. Products are
 // those of matrix_product.h, whose bits do not depend on threads, so buckets do not either.
 #include <ATen/Functions.h>
-#include <ATen/Parallel.h>
 
 #include "ops/cpu/attention_matrix.h"
-#include "ops/lsh_call.h"
+#include "ops/cpu/lsh_problem.h"
 
 namespace giantrabbit::ops {
 namespace {
@@ -114,14 +113,14 @@ void hash_heads(const at::Tensor& vectors, const at::Tensor& rotations, at::IntA
   const at::Tensor mask = valid ? valid->contiguous() : at::Tensor();
   const Hashing<A> hashing(rows, turns, bucket_counts);
   const int64_t heads = vectors.size(1);
-  at::parallel_for(0, vectors.size(0) * heads, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t unit = begin; unit < end; ++unit) {
-      const int64_t turn = turns.size(0) == 1 ? 0 : unit % heads;
-      hashing.run({rows.const_data_ptr<A>() + unit * rows.stride(1),
-                   turns.const_data_ptr<A>() + turn * turns.stride(0),
-                   valid ? mask.const_data_ptr<bool>() + unit / heads * vectors.size(2) : nullptr,
-                   buckets.mutable_data_ptr<int64_t>() + unit * buckets.stride(1)});
-    }
+  const int64_t length = vectors.size(2);
+  const int64_t turn_size = turns.numel() / turns.size(0);
+  cpu::for_each_head(vectors.size(0) * heads, [&](int64_t unit) {
+    const int64_t turn = turns.size(0) == 1 ? 0 : unit % heads;
+    hashing.run({rows.const_data_ptr<A>() + unit * length * vectors.size(3),
+                 turns.const_data_ptr<A>() + turn * turn_size,
+                 valid ? mask.const_data_ptr<bool>() + unit / heads * length : nullptr,
+                 buckets.mutable_data_ptr<int64_t>() + unit * rotations.size(2) * length});
   });
 }
 

@@ -31,7 +31,7 @@ std::vector<at::Tensor> everything(const LshInputs& in, const LshPattern& patter
     leaves.push_back(input.detach().requires_grad_());
   const at::Tensor output = lsh_attention(leaves[0], leaves[1], leaves[2], in.buckets, pattern, normalizer);
   const at::Tensor grad = torch::arange(output.numel(), torch::kDouble).cos().view(output.sizes());
-  std::vector<at::Tensor> all = torch::autograd::grad({output}, leaves, {grad.to(output.scalar_type())});
+  std::vector<at::Tensor> all = torch::autograd::grad({output}, leaves, {grad.to(output.options())});
   all.insert(all.begin(), output.detach());
   return all;
 }
@@ -46,10 +46,12 @@ TEST(LshAttentionContractTest, EmptyInputs) {
     for (const auto& [name, pattern] : every_lsh_pattern(sizes.batch, sizes.length)) {
       for (const Normalizer normalizer : every_normalizer()) {
         const auto all = everything(in, pattern, normalizer);
-        EXPECT_TRUE(tensors_close(
-            all[0], reference::lsh_attention(in.query, in.key, in.value, in.buckets, pattern, normalizer),
-            1e-12))
-            << name;
+        if (sizes.length > 0) {
+          const at::Tensor expected =
+              reference::lsh_attention(in.query, in.key, in.value, in.buckets, pattern, normalizer);
+          EXPECT_TRUE(tensors_close(all[0], expected, 1e-12)) << name;
+        }
+        EXPECT_EQ(all[0].sizes(), in.value.sizes());
         EXPECT_EQ(all[1].sizes(), in.query.sizes());
         EXPECT_EQ(all[3].sizes(), in.value.sizes());
       }
@@ -93,7 +95,7 @@ TEST(LshAttentionContractTest, NanStaysInItsRow) {
   const LshPattern pattern{8, 1, 0, false, true, {}};
   for (const Normalizer normalizer : every_normalizer()) {
     SCOPED_TRACE(normalizer_name(normalizer));
-    LshInputs in = lsh_inputs({1, 1, 150, 4, 4, 2}, at::kFloat);
+    LshInputs in = lsh_inputs({1, 1, 2000, 4, 4, 2}, at::kFloat);
     const at::Tensor seen =
         reference::lsh_permitted(reference::lsh_counts(in.buckets, pattern), pattern)[0][0];
     const auto clean = everything(in, pattern, normalizer);

@@ -38,11 +38,12 @@ void for_each_case(const Function& function) {
   }
 }
 
-// Double: both sides sum at most 4 * 9 chunks in another order; what is left is rounding of 1e-16 times the
-// number of terms. The masks of -1e9 leave weights of exactly 0.
+// Double: both sides sum the same terms in another order, with rounding of 1e-16 each; but where a query sees
+// only itself, several times, the log-sum-exp of the paper's way is rounded at 1e5, to 1.5e-11. The masks of
+// -1e9 leave weights of exactly 0.
 TEST(LshAttentionTest, SoftmaxIsThatOfThePapersRounds) {
   for_each_case([](const std::string& name, const LshInputs& in, const LshPattern& pattern) {
-    EXPECT_TRUE(tensors_close(attend(in, pattern, Normalizer::softmax), lsh_by_rounds(in, pattern), 1e-12))
+    EXPECT_TRUE(tensors_close(attend(in, pattern, Normalizer::softmax), lsh_by_rounds(in, pattern), 2e-10))
         << name;
   });
 }

@@ -105,8 +105,8 @@ inline at::Tensor lsh_by_rounds(const at::Tensor& query, const at::Tensor& key, 
   const at::Tensor queries = chunked_positions(buckets, std::min(pattern.chunk_length, length));
   const at::Tensor keys = seen_positions(queries, pattern);
   const auto padded = [](const at::Tensor& rows) { return at::constant_pad_nd(rows, {0, 0, 0, 1}); };
-  const auto gathered = [&](const at::Tensor& rows, const at::Tensor& at) {
-    return padded(rows).index({at});
+  const auto gathered = [&](const at::Tensor& rows, const at::Tensor& places) {
+    return padded(rows).index({places});
   };
   at::Tensor scores = gathered(query, queries).matmul(gathered(key, keys).transpose(1, 2)) /
                       std::sqrt(static_cast<double>(query.size(1)));
