@@ -45,7 +45,8 @@ TEST(RegistrationTest, OperatorsOfTheContractExist) {
   for (const char* wanted :
        {"sparsemax", "entmax15", "sparsemax.out", "entmax15.out", "_sparsemax_backward", "_entmax15_backward",
         "_sparsemax_backward.out", "_entmax15_backward.out", "sparsemax_loss", "entmax15_loss",
-        "_sparsemax_loss_backward", "sparse_mask_attention", "sparsemax_attention", "entmax15_attention"}) {
+        "_sparsemax_loss_backward", "sparse_mask_attention", "sparsemax_attention", "entmax15_attention",
+        "lsh_attention", "lsh_buckets"}) {
     EXPECT_EQ(std::count(names.begin(), names.end(), std::string("giantrabbit::") + wanted), 1) << wanted;
   }
 }

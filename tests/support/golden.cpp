@@ -35,6 +35,7 @@ nlohmann::json load_golden(const std::string& file) {
 
 double golden_number(const nlohmann::json& number) {
   if (number.is_number()) return number.get<double>();
+  if (number.is_boolean()) return number.get<bool>() ? 1.0 : 0.0;
   if (!number.is_string()) throw std::runtime_error("golden: expected a number, got " + number.dump());
   const std::string text = number.get<std::string>();
   if (text == "-inf") return -INFINITY;

@@ -1,5 +1,5 @@
 // Golden values: the JSON files of tests/fixtures. Minus infinity is the string "-inf", a rational the string
-// "p/q". A missing file or a malformed number throws with the file or the text named.
+// "p/q", true is 1. A missing file or a malformed number throws with the file or the text named.
 #pragma once
 
 #include <string>

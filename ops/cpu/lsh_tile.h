@@ -1,0 +1,116 @@
+// The scores of one chunk of queries against the chunks that it sees, which all kernels of lsh_attention
+// share. In, a head and a chunk; out, a scratch matrix [chunk_length, window * chunk_length]. Invariant: in
+// whole paddings of columns, a score is -inf where the query may not see the key.
+#pragma once
+
+#include "ops/cpu/attention_matrix.h"
+#include "ops/cpu/lsh_problem.h"
+
+namespace giantrabbit::ops::cpu {
+
+// Rows of `from` at the positions, zeros for padding.
+template <class A>
+void gather_rows(const A* from, int64_t width, const int32_t* positions, int64_t count,
+                 ScratchMatrix<A>& to) {
+  for (int64_t i = 0; i < count; ++i) {
+    A* end = to.row(i);
+    if (positions[i] != kNobody) end = std::copy_n(from + positions[i] * width, width, end);
+    std::fill(end, to.row(i) + padded_columns(width), A(0));
+  }
+}
+
+// Of a row of whole paddings, NaN left out.
+template <class A>
+A highest(const A* row, int64_t n) {
+  A lanes[kColumnPadding];
+  std::copy_n(row, kColumnPadding, lanes);
+  for (int64_t j = kColumnPadding; j < n; j += kColumnPadding) {
+    for (int64_t lane = 0; lane < kColumnPadding; ++lane)
+      lanes[lane] = row[j + lane] > lanes[lane] ? row[j + lane] : lanes[lane];
+  }
+  A found = lanes[0];
+  for (const A lane : lanes) found = lane > found ? lane : found;
+  return found;
+}
+
+// One object per thread: its scratch is reused over chunks.
+template <class A>
+class LshTile {
+ public:
+  LshTile(const LshProblem<A>& problem, const LshHead<A>& head)
+      : rows(head.chunks.chunk_length()),
+        columns(head.chunks.window() * rows),
+        padded(padded_columns(columns)),
+        keys(static_cast<size_t>(padded), kNobody),
+        scores(rows, columns),
+        query_rows(rows, problem.width),
+        key_rows(columns, problem.width),
+        problem_(problem),
+        head_(head),
+        keys_transposed_(problem.width, columns) {}
+
+  // `once`: a key that the window holds several times counts once.
+  void compute(int64_t chunk, bool once) {
+    const LshChunks& chunks = head_.chunks;
+    queries = chunks.positions(chunk);
+    bool one_round = true;
+    for (int64_t part = 0; part < chunks.window(); ++part) {
+      const int64_t seen = chunks.seen(chunk, part);
+      std::copy_n(chunks.positions(seen), rows, keys.data() + part * rows);
+      one_round = one_round && seen / chunks.per_round() == chunk / chunks.per_round();
+    }
+    if (once && !one_round) drop_repeated_keys();
+    gather_rows(head_.query, problem_.width, queries, rows, query_rows);
+    gather_rows(head_.key, problem_.width, keys.data(), columns, key_rows);
+    transpose(columns, problem_.width, key_rows.left(), problem_.scale, keys_transposed_.result());
+    matrix_product<A>({rows, columns, problem_.width}, query_rows.left(), keys_transposed_.right(),
+                      scores.result(), false);
+    for (int64_t i = 0; i < rows; ++i) hide(i);
+  }
+
+  // 0 where the query may not see the key. A row with NaN has weights NaN everywhere until then.
+  void clear_hidden(int64_t i, A* row) const {
+    for_each_column(i, [row](int64_t j, bool seen) { row[j] = seen ? row[j] : A(0); });
+  }
+
+  int64_t rows;
+  int64_t columns;
+  int64_t padded;
+  const int32_t* queries = nullptr;  // positions of the rows
+  std::vector<int32_t> keys;         // positions of the columns
+  ScratchMatrix<A> scores;
+  ScratchMatrix<A> query_rows;
+  ScratchMatrix<A> key_rows;
+
+ private:
+  // A round holds a position once, so this happens at the seams between rounds only.
+  void drop_repeated_keys() {
+    for (int64_t j = 0; j < columns; ++j) {
+      const auto here = keys.begin() + j;
+      if (std::find(keys.begin(), here, *here) != here) *here = kNobody;
+    }
+  }
+
+  void hide(int64_t i) {
+    A* row = scores.row(i);
+    constexpr A kHidden = -std::numeric_limits<A>::infinity();
+    for_each_column(i, [row](int64_t j, bool seen) { row[j] = seen ? row[j] : kHidden; });
+  }
+
+  // function(column, whether row `i` may see its key)
+  template <class Function>
+  void for_each_column(int64_t i, const Function& function) const {
+    const int32_t query = queries[i];
+    const bool everything = !problem_.pattern.causal;
+    const int32_t last = query == kNobody ? -1 : everything ? kNobody - 1 : query;
+    const int32_t self = problem_.pattern.exclude_self ? query : -1;
+    const int32_t* key = keys.data();
+    for (int64_t j = 0; j < padded; ++j) function(j, (key[j] <= last) & (key[j] != self));
+  }
+
+  const LshProblem<A>& problem_;
+  const LshHead<A>& head_;
+  ScratchMatrix<A> keys_transposed_;
+};
+
+}  // namespace giantrabbit::ops::cpu
