@@ -115,6 +115,7 @@ void run_inspect(std::span<const std::string> arguments) {
   }
   refuse_beside(parsed, "problem", {"items", "task", "split", "seed", "count", "skip-unparsable"});
   refuse_beside(parsed, "item", {"count", "skip-unparsable"});
+  refuse_beside(parsed, "parameters", {"problem", "item", "trace", "words"});
   if (!one && flag(parsed, "words")) throw UsageError("--words goes with --problem or --item");
   check_problem_options(parsed);
   const int64_t count = whole_number(parsed, "count", 1);
