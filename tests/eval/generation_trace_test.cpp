@@ -69,7 +69,7 @@ TEST(GenerationTraceTest, HoldsEveryVisibleWordOfEveryHead) {
     config.attention = "sparsemax";
     constexpr uint64_t seed = 7;
     SCOPED_TRACE(encoder ? "encoder, seed 7" : "no encoder, seed 7");
-    Run run = load_run(write_tiny_run("generation_trace", config, seed));
+    eval::Run run = load_run(write_tiny_run("generation_trace", config, seed));
     const data::Words prompt = some_problems(1).front().prompt;
     const data::Words output = data::find_family(prompt[0]).solve(prompt, data::ChainFormat::answer_only);
     const GenerationTrace trace = trace_generation(run, prompt, output);
