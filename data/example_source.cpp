@@ -43,17 +43,20 @@ std::vector<const Family*> task_families(std::string_view task) {
   for (const FamilyTask& domain : domain_tasks()) {
     if (task == domain.name) return {domain.family.get()};
   }
+  if (const Family* family = find_letter_sorting(task)) return {family};
   throw std::invalid_argument(
       fmt::format("unknown task \"{}\"; known are {}", task, fmt::join(ExampleSource::tasks(), ", ")));
 }
 
 Vocabulary vocabulary_of(std::span<const Family* const> families) {
   std::vector<ExtraWord> extra;
+  bool base = false;
   for (const Family* family : families) {
+    base = base || family->needs_base_words();
     const auto words = family->extra_words();
     extra.insert(extra.end(), words.begin(), words.end());
   }
-  return Vocabulary(extra);
+  return Vocabulary(extra, base);
 }
 
 }  // namespace
@@ -84,7 +87,7 @@ Example ExampleSource::example(uint64_t index) const {
     CounterRng rng{task_key_, static_cast<uint64_t>(split_), seed_, index, attempt};
     Problem problem = family.generate(rng);
     const std::string text = family.canonical(problem.prompt);
-    if (split_of(text) != split_ || is_exam_item(text)) continue;
+    if (family.is_split() && (split_of(text) != split_ || is_exam_item(text))) continue;
     if (split_ == Split::train && !rng.chance(family.training_weight(problem.prompt))) continue;
     Example example{std::move(problem), {}, {}};
     example.prompt = vocabulary_.encode(example.problem.prompt);

@@ -22,7 +22,7 @@ struct Example {
 
 // Task names: "row-reduction" (RREF, 2x3 .. 3x5), "row-reduction-4x5" (RREF, that shape only), "exam" (the
 // nine families in turn), one exam family's name in lower case with dashes ("null", "fact-count"), or a task
-// of another domain (data/families/domains.cpp).
+// of another domain (data/families/domains.cpp); "abc-sort-5x12" for 5 letters and length 12, any sizes.
 class ExampleSource {
  public:
   // Throws std::invalid_argument that lists the known tasks.

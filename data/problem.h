@@ -78,6 +78,8 @@ class Family {
   virtual std::string_view summary() const = 0;  // one line for --help: what is given, what is asked
   // In a fixed order, which is part of every saved run; none for families of base words only.
   virtual std::span<const ExtraWord> extra_words() const;
+  // False: problems and solutions have no numbers, operations and the like (data/vocabulary.h).
+  virtual bool needs_base_words() const { return true; }
 
   // A random problem whose prompt and reference solution stay inside the vocabulary; draws only from `rng`.
   virtual Problem generate(CounterRng& rng) const = 0;
@@ -96,6 +98,9 @@ class Family {
   virtual std::string stratum(const Words& prompt) const;
   // Share of such problems that training keeps, in (0, 1]; validation and test keep all of them.
   virtual double training_weight(const Words& prompt) const;
+  // Whether training, validation and test have different problems; false where there are too few of them, and
+  // results then say what was learned, not what generalises.
+  virtual bool is_split() const { return true; }
 };
 
 // Throws ProblemError that lists the known families.

@@ -26,7 +26,7 @@ constexpr const char* plain_words[] = {
 
 }  // namespace
 
-Vocabulary::Vocabulary(std::span<const ExtraWord> extra) {
+Vocabulary::Vocabulary(std::span<const ExtraWord> extra, bool base) {
   add("PAD", {});
   add("BOS", {.ends_group = true});
   add("EOS", {});
@@ -34,6 +34,13 @@ Vocabulary::Vocabulary(std::span<const ExtraWord> extra) {
   add("NL", {.ends_group = true});
   add(";", {.ends_group = true, .ends_row = true});
   add(":", {.ends_group = true});
+  if (base) add_base_words();
+  for (const ExtraWord& word : extra) {
+    if (!contains(word.text)) add(word.text, {.ends_group = word.ends_group, .ends_row = word.ends_row});
+  }
+}
+
+void Vocabulary::add_base_words() {
   for (int64_t value = -max_whole; value <= max_whole; ++value) {
     add(std::to_string(value), {.is_whole = true, .value = static_cast<double>(value)});
   }
@@ -42,9 +49,6 @@ Vocabulary::Vocabulary(std::span<const ExtraWord> extra) {
   }
   for (int64_t row = 1; row <= max_rows; ++row) add(fmt::format("R{}", row), {});
   for (const char* word : plain_words) add(word, {});
-  for (const ExtraWord& word : extra) {
-    if (!contains(word.text)) add(word.text, {.ends_group = word.ends_group, .ends_row = word.ends_row});
-  }
 }
 
 void Vocabulary::add(std::string word, Traits traits) {

@@ -1,6 +1,7 @@
 // Words <-> ids, and what a model must know about each word to place it: is it a number, which one, does it
-// end a group. The list is fixed: base words (about 180) in every vocabulary, then the extra words of the
-// task's families. It is saved with every run; a run refuses a vocabulary that differs.
+// end a group. The list is fixed: base words (about 180; tasks of letters have the first seven only), then
+// the extra words of the task's families. It is saved with every run; a run refuses a vocabulary that
+// differs.
 //
 // A value is one word ("-7") or two when it is a fraction ("-7", "/2"): whole numbers -60..60,
 // denominators 2..9.
@@ -23,8 +24,9 @@ inline constexpr int64_t max_denominator = 9;
 
 class Vocabulary {
  public:
-  // The base words, then `extra` in its order; words that are there already are left out.
-  explicit Vocabulary(std::span<const ExtraWord> extra = {});
+  // The base words, then `extra` in its order; words that are there already are left out. Without `base` only
+  // the base words that frame prompts, chains and answers (PAD to ":") stand in front.
+  explicit Vocabulary(std::span<const ExtraWord> extra = {}, bool base = true);
 
   int64_t size() const { return static_cast<int64_t>(words_.size()); }
   bool contains(std::string_view word) const;
@@ -54,6 +56,7 @@ class Vocabulary {
 
  private:
   void add(std::string word, Traits traits);
+  void add_base_words();
   Words words_;
   std::vector<Traits> traits_;
   std::unordered_map<std::string, int64_t> ids_;

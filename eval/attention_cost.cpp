@@ -119,14 +119,16 @@ AttentionCost CostCounter::result() const {
 }
 
 model::Trace trace_output(model::GiantRabbit& network, const data::Vocabulary& vocabulary,
-                          const data::Words& prompt, const data::Words& output) {
+                          const data::Words& prompt, const data::Words& output, torch::Tensor* logits) {
   const torch::NoGradGuard no_grad;
   data::Example example;
   example.prompt = vocabulary.encode(prompt);
   example.target = vocabulary.encode(output);
   const data::Batch batch = data::make_batch(std::span(&example, 1));
   model::Trace trace;
-  network->forward({batch.prompt, batch.prompt_lengths, batch.decoder_input}, &trace);
+  const torch::Tensor all =
+      network->forward({batch.prompt, batch.prompt_lengths, batch.decoder_input}, &trace);
+  if (logits != nullptr) *logits = all;
   return trace;
 }
 

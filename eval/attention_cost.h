@@ -45,9 +45,10 @@ struct AttentionCost {
   double value_bytes = 0;
 };
 
-// One forward pass over a prompt and the output written to it.
+// One forward pass over a prompt and the output written to it; `logits`, if asked for, become [1, U, V].
 model::Trace trace_output(model::GiantRabbit& network, const data::Vocabulary& vocabulary,
-                          const data::Words& prompt, const data::Words& output);
+                          const data::Words& prompt, const data::Words& output,
+                          torch::Tensor* logits = nullptr);
 
 struct ForcedItem {
   data::Words prompt;

@@ -95,7 +95,9 @@ void TaskConfig::bind(model::OptionSet& options) {
        {data::ChainFormat::prod, data::ChainFormat::delta, data::ChainFormat::answer_only}) {
     formats.emplace_back(data::chain_format_name(known));
   }
-  options.add("data.task", &task, "problems to train on", data::ExampleSource::tasks());
+  std::vector<std::string> tasks = data::ExampleSource::tasks();
+  tasks.emplace_back("abc-sort-*");  // any number of letters and any length
+  options.add("data.task", &task, "problems to train on", std::move(tasks));
   options.add("data.format", &format, "how a chain is written", std::move(formats));
   options.add("data.seed", &seed, "seed of the problems", {0, INT64_MAX});
 }

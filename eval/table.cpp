@@ -9,11 +9,6 @@
 namespace giantrabbit::eval {
 namespace {
 
-size_t characters(std::string_view text) {
-  return static_cast<size_t>(std::ranges::count_if(
-      text, [](char byte) { return (static_cast<unsigned char>(byte) & 0xC0) != 0x80; }));
-}
-
 void check(const Table& table) {
   for (const std::vector<std::string>& row : table.rows) {
     if (row.size() != table.header.size()) {
@@ -40,6 +35,11 @@ std::string html_row(const std::vector<std::string>& cells, std::string_view tag
 }
 
 }  // namespace
+
+size_t characters(std::string_view text) {
+  return static_cast<size_t>(std::ranges::count_if(
+      text, [](char byte) { return (static_cast<unsigned char>(byte) & 0xC0) != 0x80; }));
+}
 
 std::string to_text(const Table& table) {
   check(table);

@@ -18,5 +18,6 @@ struct Table {
 std::string to_text(const Table& table);
 std::string to_html(const Table& table);
 std::string escape_html(std::string_view text);
+size_t characters(std::string_view text);  // of UTF-8, not bytes
 
 }  // namespace giantrabbit::eval

@@ -44,15 +44,21 @@ torch::Tensor rotary_angles(const torch::Tensor& positions, int64_t head_width) 
 
 SelfAttentionImpl::SelfAttentionImpl(const ModelConfig& config)
     : heads_(config.heads), rotary_(config.position == "rotary"), core_(config) {
-  torch::Tensor initial = initial_matrix(3 * config.width, config.width);
-  if (core_.starts_with_zero_queries()) initial.narrow(0, 0, config.width).zero_();
-  qkv = register_parameter("qkv", initial);
+  if (config.projection == "plain") {
+    torch::Tensor initial = initial_matrix(3 * config.width, config.width);
+    if (core_.starts_with_zero_queries()) initial.narrow(0, 0, config.width).zero_();
+    qkv = register_parameter("qkv", initial);
+  } else {
+    deep_qkv = register_module("deep_qkv", DeepProjection(config));
+  }
   out = register_parameter("out", torch::zeros({config.width, config.width}));
 }
 
+torch::Tensor SelfAttentionImpl::projection() const { return deep_qkv.is_empty() ? qkv : deep_qkv->matrix(); }
+
 SelfAttentionImpl::Heads SelfAttentionImpl::project(const torch::Tensor& x,
                                                     const torch::Tensor& positions) const {
-  const std::vector<torch::Tensor> parts = split_heads(torch::linear(x, qkv), 3, heads_);
+  const std::vector<torch::Tensor> parts = split_heads(torch::linear(x, projection()), 3, heads_);
   if (!rotary_) return {parts[0], parts[1], parts[2]};
   return {rotate(parts[0], positions), rotate(parts[1], positions), parts[2]};
 }

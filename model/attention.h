@@ -9,6 +9,7 @@
 
 #include "model/attention_core.h"
 #include "model/config.h"
+#include "model/deep_projection.h"
 #include "model/trace.h"
 #include "ops/key_value_cache.h"
 #include "ops/sparse_mask.h"
@@ -41,8 +42,12 @@ class SelfAttentionImpl : public torch::nn::Module {
   torch::Tensor received_mass(const torch::Tensor& x, const ops::SparseMask& mask,
                               const torch::Tensor& positions);
 
-  torch::Tensor qkv;  // [3 D, D]
-  torch::Tensor out;  // [D, D]
+  // The matrix that makes queries, keys and values, [3 D, D]: a parameter or computed from smaller ones.
+  torch::Tensor projection() const;
+
+  torch::Tensor qkv;                 // [3 D, D]; undefined with a deep projection
+  DeepProjection deep_qkv{nullptr};  // empty without one
+  torch::Tensor out;                 // [D, D]
 
  private:
   struct Heads {

@@ -18,6 +18,13 @@ void ModelConfig::bind(OptionSet& options) {
   options.add("model.encoder", &encoder, "false: no encoder, the prompt becomes the decoder's prefix");
   options.add("model.attention", &attention, "weights of every attention",
               {"softmax", "sparsemax", "entmax15"});
+  options.add(
+      "model.projection", &projection,
+      "matrices of self-attention's queries, keys and values: learned as they are, or computed: base * "
+      "softmax(A B / temperature) (gated), softmax(A B / temperature) (strict)",
+      {"plain", "gated", "strict"});
+  options.add("model.projection_rank", &projection_rank, "columns of A and rows of B", {1, 4096});
+  options.add("model.projection_temperature", &projection_temperature, "divides A B", {1e-6, 1e6});
   options.add("model.score_scale", &score_scale,
               "scores are multiplied by this over sqrt(head width); 0: 1 for softmax, 0.25 for sparsemax, "
               "0.5 for entmax15",

@@ -20,6 +20,11 @@ struct ModelConfig {
   int64_t pause_tokens = 0;           // learned states behind every prompt, the control of thought steps
   bool encoder = true;                // false: the prompt becomes the decoder's prefix
   std::string attention = "softmax";  // softmax | sparsemax | entmax15: the one sparse-or-dense switch
+  // plain | gated | strict: how self-attention makes the matrices of queries, keys and values
+  // (deep_projection.h); rank and temperature are for gated and strict.
+  std::string projection = "plain";
+  int64_t projection_rank = 3;
+  double projection_temperature = 1;
   double score_scale = 0;  // scores are multiplied by score_scale / sqrt(d); 0 = the normaliser's own default
   // Self-attention sees positions at a distance below `window` only: back and, outside the decoder, ahead
   // too; 0 = all.
@@ -30,8 +35,9 @@ struct ModelConfig {
   std::string mask = "none";
   std::string mask_granularity = "feature";  // feature | token
   std::string position = "signpost";         // signpost | learned | sinusoidal | rotary
-  // Length of the tables by position: decoder positions (signpost, learned), prompt positions (learned),
-  // thought masks (static by tokens, random). Longer inputs are an error there.
+  // Length of the tables by position: decoder positions (signpost, learned), prompt positions (learned; those
+  // of the decoder without an encoder), thought masks (static by tokens, random). Longer inputs are an error
+  // there.
   int64_t max_positions = 384;
   bool number_features = true;  // Fourier features of whole numbers added to their embeddings
   std::string output =

@@ -72,7 +72,7 @@ EmbeddingImpl::EmbeddingImpl(const ModelConfig& config, const TokenTraits& trait
     decoder_positions_ =
         register_parameter("decoder_positions", torch::randn({config.max_positions, width}) * (0.5 * spread));
   }
-  if (config.position == "learned") {
+  if (config.position == "learned" && config.encoder) {
     prompt_positions_ =
         register_parameter("prompt_positions", torch::randn({config.max_positions, width}) * (0.5 * spread));
   }
@@ -109,7 +109,9 @@ torch::Tensor EmbeddingImpl::place(torch::Tensor x, const torch::Tensor& positio
                                    const Signposts& signposts, bool is_prompt) {
   if (config_.position == "rotary") return x;  // rotary positions act inside self-attention
   if (config_.position == "sinusoidal") return x + sinusoid(positions, config_.width);
-  const torch::Tensor& table = is_prompt ? prompt_positions_ : decoder_positions_;
+  // Without an encoder the prompt is the beginning of the decoder's sequence.
+  const bool one_sequence = config_.position == "learned" && !config_.encoder;
+  const torch::Tensor& table = is_prompt && !one_sequence ? prompt_positions_ : decoder_positions_;
   if (table.defined()) {
     const int64_t last = positions.numel() == 0 ? -1 : positions.max().item<int64_t>();
     TORCH_CHECK(last < config_.max_positions, "embedding: position ", last, " is outside the table of ",

@@ -37,6 +37,10 @@ size_t edit_distance(std::string_view a, std::string_view b) {
   return row.back();
 }
 
+bool is_choice(std::string_view choice, std::string_view text) {
+  return choice.ends_with('*') ? text.starts_with(choice.substr(0, choice.size() - 1)) : text == choice;
+}
+
 template <typename T>
 bool parse_whole(std::string_view text, T& value) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
@@ -84,8 +88,10 @@ void OptionSet::add(std::string key, std::string* field, std::string help, std::
   const std::string type = choices.empty() ? "text" : fmt::format("{}", fmt::join(choices, "|"));
   auto set = [=](const OptionValue& value) {
     const auto* text = std::get_if<std::string>(&value);
-    const bool known = text != nullptr &&
-                       (choices.empty() || std::find(choices.begin(), choices.end(), *text) != choices.end());
+    const bool known =
+        text != nullptr && (choices.empty() || std::ranges::any_of(choices, [&](const std::string& choice) {
+                              return is_choice(choice, *text);
+                            }));
     if (!known) refuse(key, choices.empty() ? "a text" : "one of " + type, value);
     *field = *text;
   };

@@ -44,6 +44,7 @@ class OptionSet {
   void add(std::string key, int64_t* field, std::string help, IntegerRange range = {});
   void add(std::string key, double* field, std::string help, RealRange range = {});
   void add(std::string key, bool* field, std::string help);
+  // A choice that ends with '*' stands for every text that begins like it.
   void add(std::string key, std::string* field, std::string help, std::vector<std::string> choices = {});
 
   // Typed value (configuration files) and text (command line); both check key, type and range.

@@ -46,12 +46,13 @@ PreparedDecoder::PreparedDecoder(const GiantRabbit& network, WeightType type)
     : config_(network->config()), core_(config_), embedding_(network->embedding) {
   const torch::NoGradGuard no_grad;
   const Weights weights(network, type);
+  const auto modules = network->named_modules();
   const bool with_memory = config_.encoder || config_.thought_steps > 0;
   for (int64_t i = 0; i < config_.decoder_layers; ++i) {
     const std::string name = "decoder.layers." + std::to_string(i) + ".";
     Layer& layer = layers_.emplace_back();
     layer.self_norm = weights.norm(name + "self_norm");
-    layer.qkv = weights.matrix(name + "self_attention.qkv");
+    layer.qkv = {modules[name + "self_attention"]->as<SelfAttention>()->projection(), type};
     layer.self_out = weights.matrix(name + "self_attention.out");
     if (with_memory) {
       layer.cross_norm = weights.norm(name + "cross_norm");

@@ -11,7 +11,7 @@ const std::vector<FamilyTask>& domain_tasks() {
     std::vector<FamilyTask> all;
     for (std::vector<FamilyTask> part :
          {gauss_jordan_tasks(), multiplication_tasks(), addition_tasks(), sorting_tasks(), list_ops_tasks(),
-          recall_tasks(), copying_tasks(), counting_tasks(), graph_path_tasks()}) {
+          recall_tasks(), copying_tasks(), counting_tasks(), graph_path_tasks(), letter_sorting_tasks()}) {
       std::move(part.begin(), part.end(), std::back_inserter(all));
     }
     return all;

@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "data/problem.h"
@@ -39,7 +40,12 @@ std::vector<FamilyTask> recall_tasks();          // RECALL
 std::vector<FamilyTask> copying_tasks();         // COPY, REVERSE
 std::vector<FamilyTask> counting_tasks();        // MAJORITY, COUNT
 std::vector<FamilyTask> graph_path_tasks();      // PATH
+std::vector<FamilyTask> letter_sorting_tasks();  // ABC
 // All of them; made once.
 const std::vector<FamilyTask>& domain_tasks();
+
+// ABC of any size by its task, "abc-sort-5x12" for 5 letters and length 12: 2 to 26 letters, length 1 to 64;
+// null for other texts.
+const Family* find_letter_sorting(std::string_view task);
 
 }  // namespace giantrabbit::data

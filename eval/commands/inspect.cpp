@@ -6,7 +6,9 @@
 #include "eval/commands/command.h"
 #include "eval/commands/problem_options.h"
 #include "eval/comparison_report.h"
+#include "eval/generation_trace.h"
 #include "eval/inspection.h"
+#include "eval/parameter_table.h"
 
 namespace giantrabbit::eval {
 namespace {
@@ -25,7 +27,11 @@ cxxopts::Options inspect_options() {
       ("problem", "the problem: family, rows separated by ';', fractions as 1/2", value<std::string>(),
        "TEXT")  //
       ("item", "the problem with this number, from 1, of those drawn or of the file", value<std::string>(),
-       "N")                                                                                  //
+       "N")  //
+      ("trace",
+       "with --problem or --item: before every written word the probabilities and every head's weights, of "
+       "all RUNs side by side")                                                              //
+      ("parameters", "the table of every RUN's parameters and nothing else")                 //
       ("words", "show every written word and every thought by itself as well")               //
       ("count", "problems of the summary", value<std::string>()->default_value("200"), "N")  //
       ("mass", "a head's support is its heaviest keys with this share of the weight; 1 = all with a weight",
@@ -48,6 +54,18 @@ void print_inspection(Run& run, const data::Problem& problem, const InspectionOp
   const Judged& item = evaluation.items.front();
   const model::Trace trace = trace_output(run.network, run.vocabulary, problem.prompt, item.output);
   fmt::print("{}", inspection_text(run.config, trace, item, run.format(), options));
+}
+
+void print_traces(std::vector<Run>& runs, const data::Problem& problem) {
+  std::vector<std::string> texts;
+  for (Run& run : runs) {
+    require_words(run, std::span(&problem, 1));
+    const Evaluation evaluation =
+        evaluate(run.network, run.vocabulary, std::span(&problem, 1), run.format(), 1, run.weights);
+    texts.push_back(fmt::format("{}, attention {}", run.name, run.config.attention) +
+                    to_text(trace_generation(run, problem.prompt, evaluation.items.front().output)));
+  }
+  fmt::print("{}", side_by_side(texts));
 }
 
 void print_summary(std::vector<Run>& runs, const ProblemSet& set, double mass) {
@@ -89,12 +107,15 @@ void run_inspect(std::span<const std::string> arguments) {
   if (parsed.options.count("problem") > 0 && parsed.options.count("item") > 0) {
     throw UsageError("inspect takes --problem or --item, not both");
   }
-  if (one && parsed.runs.size() != 1) {
+  const bool trace = flag(parsed, "trace");
+  if (trace && !one) throw UsageError("--trace goes with --problem or --item");
+  if (one && !trace && parsed.runs.size() != 1) {
     throw UsageError(
         fmt::format("inspect takes one run directory for one problem, got {}", parsed.runs.size()));
   }
   refuse_beside(parsed, "problem", {"items", "task", "split", "seed", "count", "skip-unparsable"});
   refuse_beside(parsed, "item", {"count", "skip-unparsable"});
+  refuse_beside(parsed, "parameters", {"problem", "item", "trace", "words"});
   if (!one && flag(parsed, "words")) throw UsageError("--words goes with --problem or --item");
   check_problem_options(parsed);
   const int64_t count = whole_number(parsed, "count", 1);
@@ -104,7 +125,11 @@ void run_inspect(std::span<const std::string> arguments) {
 
   std::vector<Run> runs = load_runs(
       parsed, one ? "" : "the summary decodes nothing, so rounded weights go with --problem or --item only");
-  if (one) {
+  if (flag(parsed, "parameters")) {
+    for (const Run& run : runs) fmt::print("{}\n", to_text(parameter_table(run.name, run.network)));
+  } else if (trace) {
+    print_traces(runs, choose_problem(parsed, runs));
+  } else if (one) {
     print_inspection(runs.front(), choose_problem(parsed, runs), {mass, flag(parsed, "words")});
   } else {
     print_summary(runs, choose_problems(parsed, runs, count), mass);

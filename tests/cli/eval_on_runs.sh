@@ -3,6 +3,7 @@
 # Usage: eval_on_runs.sh PATH/TO/giantrabbit-train PATH/TO/giantrabbit-eval
 set -u
 train=$(realpath "$1") program=$(realpath "$2")
+sorter=$(realpath "$(dirname "$0")/../../scripts/abc_sorter.toml")
 folder=$(mktemp -d) || exit 1
 trap 'rm -rf "$folder"' EXIT
 cd "$folder" || exit 1
@@ -49,6 +50,16 @@ expect 2 "--lengths 1000000: one/run has positions for 384 tokens" timing one/ru
 expect 0 "Left out, as the runs have positions for 384 tokens only: 1024, 4096, 16384" timing one/run --repeats 1
 expect 0 "crossover measured" compare one/run --count 1 --timed 0 --traced 0 --lengths 16,32 --json figures.json
 grep -qF '"predicted_crossover"' figures.json || report "the JSON lacks the crossover"
+
+# The ABC sorter by its configuration file: its parameters, and two traces beside each other.
+for attention in softmax sparsemax; do
+  "$train" --config "$sorter" --attention $attention --steps 2 --out abc/$attention >out 2>err || report "no sorter"
+done
+expect 0 "decoder.layers.0.self_attention.deep_qkv.base" inspect abc/softmax --parameters
+expect 0 "softmax, attention softmax" inspect abc/softmax abc/sparsemax --problem "ABC c a a" --trace
+[ "$(grep -c 'step1: p(a)=.*step1: p(a)=' out)" -eq 1 ] || report "the traces do not stand beside each other"
+expect 2 "--trace goes with --problem or --item" inspect abc/softmax --trace
+expect 2 "has no word \"d\"" inspect abc/softmax --problem "ABC d a" --trace
 
 [ $failures -eq 0 ] && echo "all checks on runs passed"
 exit $failures

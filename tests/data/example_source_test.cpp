@@ -99,8 +99,10 @@ TEST(ExampleSource, TaskNamesDifferAndTheirVocabulariesHoldTheirWords) {
     const ExampleSource source(task, ChainFormat::delta, Split::test, 45);
     const Vocabulary vocabulary = ExampleSource::task_vocabulary(task);
     EXPECT_EQ(source.vocabulary().words(), vocabulary.words()) << task;
-    ASSERT_GE(vocabulary.size(), std::ssize(base)) << task;
-    EXPECT_TRUE(std::equal(base.begin(), base.end(), vocabulary.words().begin())) << task;
+    const bool letters_only = task.starts_with("abc-sort");  // PAD to ":" are its base words
+    const auto end = letters_only ? base.begin() + 7 : base.end();
+    ASSERT_GE(vocabulary.size(), end - base.begin()) << task;
+    EXPECT_TRUE(std::equal(base.begin(), end, vocabulary.words().begin())) << task;
     for (uint64_t index = 0; index < 3; ++index) {
       const Example example = source.example(index);
       EXPECT_EQ(vocabulary.encode(example.problem.prompt), example.prompt) << task;
@@ -114,6 +116,7 @@ TEST(ExampleSource, EveryDomainFillsEverySplit) {
   constexpr int total = 400;
   SCOPED_TRACE(seed);
   for (const FamilyTask& task : domain_tasks()) {
+    if (!task.family->is_split()) continue;
     std::map<Split, int> counts;
     for (uint64_t index = 0; index < total; ++index) {
       CounterRng rng{seed, fnv1a64(task.name), index};

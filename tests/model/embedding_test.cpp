@@ -227,6 +227,19 @@ TEST(EmbeddingTest, Positions) {
   }
 }
 
+TEST(EmbeddingTest, WithoutAnEncoderLearnedPositionsAreOneTable) {
+  ModelConfig config = tiny::config();
+  config.position = "learned";
+  config.encoder = false;
+  Embedding embedding(config, tiny::traits());
+  EXPECT_FALSE(embedding->named_parameters().contains("prompt_positions"));
+  const torch::Tensor tokens = tiny::ids("1 2 3 4 0 1");
+  const torch::Tensor first = torch::tensor({{4}}, torch::kInt64);
+  const torch::Tensor parts = torch::cat(
+      {embedding->prompt(tokens.narrow(1, 0, 4)), embedding->decoder(tokens.narrow(1, 4, 2), first)}, 1);
+  EXPECT_TRUE(tensors_equal(parts.detach(), embedding->prompt(tokens).detach()));
+}
+
 TEST(EmbeddingTest, LastColumnIsTheDecodersLast) {
   for (const std::string position : {"signpost", "learned", "sinusoidal", "rotary"}) {
     ModelConfig config = tiny::config();

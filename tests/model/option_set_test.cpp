@@ -54,6 +54,17 @@ std::string text_error(const std::string& key, const std::string& text) {
   return option_error([&] { fields.options().set_text(key, text); });
 }
 
+TEST(OptionSetTest, AChoiceWithAStarStandsForWhatBeginsLikeIt) {
+  std::string task = "plain";
+  OptionSet set;
+  set.add("part.task", &task, "a task", {"plain", "sized-*"});
+  set.set_text("part.task", "sized-3x4");
+  EXPECT_EQ(task, "sized-3x4");
+  EXPECT_EQ(option_error([&] { set.set_text("part.task", "size"); }),
+            "part.task: expected one of plain|sized-*, got 'size'");
+  EXPECT_NE(option_error([&] { set.set_text("part.task", "plain-3x4"); }), "no error");
+}
+
 TEST(OptionSetTest, TypedValuesReachTheirFields) {
   Fields fields;
   OptionSet set = fields.options();
@@ -174,7 +185,7 @@ TEST(ModelConfigTest, EveryFieldIsAnOption) {
   ModelConfig config;
   OptionSet set;
   config.bind(set);
-  EXPECT_EQ(set.options().size(), 19u);
+  EXPECT_EQ(set.options().size(), 22u);
   for (const auto& option : set.options()) {
     EXPECT_TRUE(option.key.starts_with("model.")) << option.key;
     EXPECT_FALSE(option.help.empty()) << option.key;

@@ -95,6 +95,22 @@ TEST_P(PreparedDecoderTest, GivesTheModulesLogits) {
   }
 }
 
+TEST_P(PreparedDecoderTest, DeepProjections) {
+  const torch::NoGradGuard no_grad;
+  uint64_t seed = 100;
+  for (const std::string projection : {"gated", "strict"}) {
+    for (const int64_t width : {6, 32}) {
+      ModelConfig config = tiny::config();
+      config.attention = GetParam();
+      config.projection = projection;
+      config.width = width;
+      SCOPED_TRACE(projection + " width " + std::to_string(width) + " seed " + std::to_string(++seed));
+      GiantRabbit network = tiny::random_network(config, seed);
+      expect_forward(network, tiny::ragged_inputs());
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Attention, PreparedDecoderTest,
                          ::testing::Values("softmax", "sparsemax", "entmax15"),
                          [](const auto& instance) { return instance.param; });
