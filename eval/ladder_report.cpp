@@ -13,6 +13,13 @@ std::string length_text(const std::optional<double>& length) {
   return length ? fmt::format("{:.0f}", *length) : "none";
 }
 
+// Where the second run's line crosses the first's, if that is inside the measured lengths.
+std::string crossing_text(const Ladder& first, const Ladder& second) {
+  const auto last = static_cast<double>(second.rungs.back().position);
+  const std::optional<double> crossing = overtaking(first.line, second.line);
+  return length_text(crossing.value_or(last + 1) > last ? std::nullopt : crossing);
+}
+
 Table token_table(const std::vector<Ladder>& ladders) {
   Table table{
       "Time of one token against its position, ms",
@@ -51,13 +58,11 @@ Table line_table(const std::vector<Ladder>& ladders) {
   for (const Ladder& ladder : ladders) {
     const bool other = &ladder != &first;
     const bool rising = first.line.slope > 0 && ladder.line.slope > 0;
-    std::optional<double> crossing = overtaking(first.line, ladder.line);
-    if (crossing > static_cast<double>(ladder.rungs.back().position)) crossing.reset();
     table.rows.push_back({ladder.name, short_milliseconds(ladder.line.intercept),
                           short_milliseconds(1000 * ladder.line.slope), length_text(ladder.line.crossover()),
                           fmt::format("{:.0f}", ladder.predicted_crossover),
                           other && rising ? fmt::format("{:.2f}", first.line.slope / ladder.line.slope) : "",
-                          other ? length_text(crossing) : ""});
+                          other ? crossing_text(first, ladder) : ""});
   }
   return table;
 }

@@ -94,7 +94,7 @@ at::Tensor lsh_attention(const at::Tensor& query, const at::Tensor& key, const a
 
 at::Tensor lsh_shared_keys(const at::Tensor& query) {
   constexpr double kLeast = 1e-6;
-  return query * query.square().mean(-1, /*keepdim=*/true).add(kLeast).rsqrt();
+  return query.mul(query.square().mean(-1, /*keepdim=*/true).add(kLeast).rsqrt());
 }
 
 at::Tensor lsh_shared_attention(const at::Tensor& query, const at::Tensor& value, const LshHashing& hashing,

@@ -6,6 +6,8 @@
 // those of the union of its candidates, every key once: exact, without a row of all scores.
 #include <utility>
 
+#include <ATen/Functions.h>
+
 #include "ops/cpu/lsh_kernels.h"
 #include "ops/cpu/lsh_tile.h"
 #include "ops/cpu/row_normalizer.h"
