@@ -47,7 +47,7 @@ std::vector<FamilyTask> copying_tasks() {
   for (const bool reverse : {false, true}) {
     const std::string name = reverse ? "reverse" : "copy";
     tasks.push_back({name, std::make_shared<Copying>(reverse, 4, 32)});
-    for (const int length : {64, 128, 256}) {
+    for (const int length : {32, 64, 128, 256, 512, 1024, 2048}) {
       tasks.push_back(
           {fmt::format("{}-{}", name, length), std::make_shared<Copying>(reverse, length, length)});
     }
