@@ -51,12 +51,12 @@ void ModelConfig::bind(OptionSet& options) {
               {"none", "static", "dynamic", "random", "recency"});
   options.add("model.mask_granularity", &mask_granularity, "what the mask selects", {"feature", "token"});
   options.add("model.position", &position, "position coding",
-              {"signpost", "learned", "sinusoidal", "rotary"});
-  options.add(
-      "model.max_positions", &max_positions,
-      "longest input where a table is by position: learned and signpost positions, static token masks, "
-      "random masks",
-      {1, 1 << 20});
+              {"signpost", "learned", "axial", "sinusoidal", "rotary"});
+  options.add("model.max_positions", &max_positions,
+              "longest input where a table is by position: learned, axial and signpost positions, static "
+              "token masks, "
+              "random masks",
+              {1, 1 << 20});
   options.add("model.number_features", &number_features,
               "add Fourier features of the value to number embeddings");
   options.add("model.output", &output, "output weights and their loss", {"softmax", "sparsemax", "entmax15"});

@@ -40,10 +40,10 @@ struct ModelConfig {
   // none | static | dynamic | random | recency: the mask M_t of the thought states (chain_of_thought.h)
   std::string mask = "none";
   std::string mask_granularity = "feature";  // feature | token
-  std::string position = "signpost";         // signpost | learned | sinusoidal | rotary
-  // Length of the tables by position: decoder positions (signpost, learned), prompt positions (learned; those
-  // of the decoder without an encoder), thought masks (static by tokens, random). Longer inputs are an error
-  // there.
+  std::string position = "signpost";         // signpost | learned | axial | sinusoidal | rotary
+  // Length of the tables by position: decoder positions (signpost, learned, axial), prompt positions
+  // (learned; those of the decoder without an encoder), thought masks (static by tokens, random). Longer
+  // inputs are an error there.
   int64_t max_positions = 384;
   bool number_features = true;  // Fourier features of whole numbers added to their embeddings
   std::string output =
