@@ -79,7 +79,7 @@ std::vector<FamilyTask> copying_tasks() {
       tasks.push_back({fmt::format("{}-{}", name, length), std::make_shared<Copying>(kind, length, length)});
     }
   }
-  tasks.push_back({"long-copy", std::make_shared<Copying>(CopyKind::long_copy, 6, 10)});
+  tasks.push_back({"long-copy", std::make_shared<Copying>(CopyKind::long_copy, 6, 12)});
   for (int power = 6; power <= 12; ++power) {
     tasks.push_back({fmt::format("long-copy-{}", 1 << power),
                      std::make_shared<Copying>(CopyKind::long_copy, power, power)});
