@@ -136,7 +136,7 @@ class GreedyDecoder {
 }  // namespace
 
 int64_t position_limit(const model::ModelConfig& config, int64_t prompt_words) {
-  if (config.position != "learned" && config.position != "signpost") return INT64_MAX;
+  if (config.position == "sinusoidal" || config.position == "rotary") return INT64_MAX;
   const int64_t prefix = config.encoder ? 0 : prompt_words + config.pause_tokens;
   return std::max<int64_t>(0, config.max_positions - prefix);
 }

@@ -16,12 +16,6 @@
 
 namespace giantrabbit::model {
 
-// What one decoder layer remembers during generation.
-struct LayerCache {
-  ops::KeyValueCache self;   // the tokens so far
-  ops::KeyValueCache cross;  // the memory; empty without one
-};
-
 // Rotary positions turn entries k and k + d/2 of a query or key by angle k: [.., d/2] for positions [..].
 torch::Tensor rotary_angles(const torch::Tensor& positions, int64_t head_width);
 

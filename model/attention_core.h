@@ -40,6 +40,9 @@ class AttentionCore {
   // gradient.
   bool starts_with_zero_queries() const { return normalizer_ != ops::Normalizer::softmax; }
 
+  ops::Normalizer normalizer() const { return normalizer_; }
+  double scale() const { return scale_; }  // factor of the scores
+
  private:
   ops::Normalizer normalizer_;
   double scale_;

@@ -32,6 +32,17 @@ void ModelConfig::bind(OptionSet& options) {
   options.add("model.window", &window,
               "self-attention sees positions less than this far away, ahead too outside the decoder; 0: all",
               {0, 1 << 30});
+  options.add(
+      "model.shared_attention", &shared_attention,
+      "every second decoder layer shares queries and keys and sees earlier positions that hashing finds "
+      "(lsh), or all, the last or random ones; window and random see lsh_rounds * lsh_chunk",
+      {"none", "lsh", "full", "window", "random"});
+  options.add("model.lsh_rounds", &lsh_rounds, "rounds of hashing", {1, 64});
+  options.add("model.lsh_chunk", &lsh_chunk,
+              "positions of a chunk; a query sees its own and the one before, in the order of the buckets",
+              {1, 4096});
+  options.add("model.lsh_buckets", &lsh_buckets,
+              "buckets of a round, an even number; 0: 2 * max_positions / lsh_chunk", {0, 1 << 16});
   options.add("model.keep_fraction", &keep_fraction,
               "share of entries that embeddings and thought masks keep", {1e-6, 1});
   options.add("model.embedding_mask", &embedding_mask, "which embedding entries are kept",
@@ -40,12 +51,12 @@ void ModelConfig::bind(OptionSet& options) {
               {"none", "static", "dynamic", "random", "recency"});
   options.add("model.mask_granularity", &mask_granularity, "what the mask selects", {"feature", "token"});
   options.add("model.position", &position, "position coding",
-              {"signpost", "learned", "sinusoidal", "rotary"});
-  options.add(
-      "model.max_positions", &max_positions,
-      "longest input where a table is by position: learned and signpost positions, static token masks, "
-      "random masks",
-      {1, 1 << 20});
+              {"signpost", "learned", "axial", "sinusoidal", "rotary"});
+  options.add("model.max_positions", &max_positions,
+              "longest input where a table is by position: learned, axial and signpost positions, static "
+              "token masks, "
+              "random masks",
+              {1, 1 << 20});
   options.add("model.number_features", &number_features,
               "add Fourier features of the value to number embeddings");
   options.add("model.output", &output, "output weights and their loss", {"softmax", "sparsemax", "entmax15"});
@@ -57,6 +68,16 @@ void ModelConfig::validate() const {
   }
   if (position == "rotary" && (width / heads) % 2 != 0) {
     throw OptionError(fmt::format("model.position: rotary needs an even head width, got {}", width / heads));
+  }
+  if (shared_attention != "none" && decoder_layers < 2) {
+    throw OptionError("model.shared_attention: every second decoder layer, model.decoder_layers is 1");
+  }
+  if (shared_attention != "none" && projection != "plain") {
+    throw OptionError(
+        fmt::format("model.shared_attention: needs plain projections, model.projection is '{}'", projection));
+  }
+  if (lsh_buckets % 2 != 0) {
+    throw OptionError(fmt::format("model.lsh_buckets: expected an even number, got {}", lsh_buckets));
   }
   if (encoder && encoder_layers == 0) {
     throw OptionError("model.encoder_layers: 0 layers; to remove the encoder set model.encoder = false");

@@ -29,15 +29,21 @@ struct ModelConfig {
   // Self-attention sees positions at a distance below `window` only: back and, outside the decoder, ahead
   // too; 0 = all.
   int64_t window = 0;
+  // none | lsh | full | window | random: every second decoder layer, the last one of an even number, has the
+  // same vectors as queries and keys and finds its keys so (shared_attention.h); the others see `window`.
+  std::string shared_attention = "none";
+  int64_t lsh_rounds = 4;
+  int64_t lsh_chunk = 64;
+  int64_t lsh_buckets = 0;   // of a round, even; 0 = 2 max_positions / lsh_chunk
   double keep_fraction = 1;  // a: share of features (embedding, masks) or tokens (token masks) that is kept
   std::string embedding_mask = "magnitude";  // magnitude | random: which entries of an embedding a < 1 keeps
   // none | static | dynamic | random | recency: the mask M_t of the thought states (chain_of_thought.h)
   std::string mask = "none";
   std::string mask_granularity = "feature";  // feature | token
-  std::string position = "signpost";         // signpost | learned | sinusoidal | rotary
-  // Length of the tables by position: decoder positions (signpost, learned), prompt positions (learned; those
-  // of the decoder without an encoder), thought masks (static by tokens, random). Longer inputs are an error
-  // there.
+  std::string position = "signpost";         // signpost | learned | axial | sinusoidal | rotary
+  // Length of the tables by position: decoder positions (signpost, learned, axial), prompt positions
+  // (learned; those of the decoder without an encoder), thought masks (static by tokens, random). Longer
+  // inputs are an error there.
   int64_t max_positions = 384;
   bool number_features = true;  // Fourier features of whole numbers added to their embeddings
   std::string output =

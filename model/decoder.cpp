@@ -3,11 +3,22 @@
 
 namespace giantrabbit::model {
 
-DecoderLayerImpl::DecoderLayerImpl(const ModelConfig& config, bool with_memory)
-    : self_attention(register_module("self_attention", SelfAttention(config))),
-      self_norm_(register_module("self_norm", Norm(config))),
+void LayerCache::keep(const torch::Tensor& rows) {
+  for (ops::KeyValueCache* cache : {&self, &shared.earlier, &cross}) {
+    if (cache->sizes().batch > 0) cache->keep(rows);
+  }
+  if (shared.hashed.batch() > 0) shared.hashed.keep(rows);
+}
+
+DecoderLayerImpl::DecoderLayerImpl(const ModelConfig& config, int64_t index, bool with_memory)
+    : self_norm_(register_module("self_norm", Norm(config))),
       feed_forward_norm_(register_module("feed_forward_norm", Norm(config))),
       feed_forward_(register_module("feed_forward", FeedForward(config))) {
+  if (is_shared_layer(config, index)) {
+    shared_attention = register_module("shared_attention", SharedAttention(config, index));
+  } else {
+    self_attention = register_module("self_attention", SelfAttention(config));
+  }
   if (with_memory) {
     cross_attention = register_module("cross_attention", CrossAttention(config));
     cross_norm_ = register_module("cross_norm", Norm(config));
@@ -23,7 +34,8 @@ torch::Tensor DecoderLayerImpl::block(torch::Tensor x, AttendSelf attend_self, A
 
 DecoderImpl::DecoderImpl(const ModelConfig& config, bool with_memory) : window_(config.window) {
   layers_ = register_module("layers", torch::nn::ModuleList());
-  for (int64_t i = 0; i < config.decoder_layers; ++i) layers_->push_back(DecoderLayer(config, with_memory));
+  for (int64_t i = 0; i < config.decoder_layers; ++i)
+    layers_->push_back(DecoderLayer(config, i, with_memory));
 }
 
 torch::Tensor DecoderImpl::forward(torch::Tensor x, const Memory& memory, Trace* trace) {
@@ -38,6 +50,8 @@ torch::Tensor DecoderImpl::forward(torch::Tensor x, const Memory& memory, Trace*
     x = layer.block(
         x,
         [&](const torch::Tensor& normed) {
+          if (!layer.shared_attention.is_empty())
+            return layer.shared_attention->forward(normed, trace, name + ".self");
           return layer.self_attention->forward(normed, causal, positions, trace, name + ".self");
         },
         [&](const torch::Tensor& normed) {
@@ -61,6 +75,8 @@ std::vector<LayerCache> DecoderImpl::start(torch::Tensor prefix, const torch::Te
     prefix = layer.block(
         prefix,
         [&](const torch::Tensor& normed) {
+          if (!layer.shared_attention.is_empty())
+            return layer.shared_attention->fill(normed, lengths, caches[i].shared);
           return layer.self_attention->fill(normed, lengths, caches[i].self, causal, positions, trace,
                                             name + ".self");
         },
@@ -80,6 +96,11 @@ torch::Tensor DecoderImpl::step(torch::Tensor x, std::vector<LayerCache>& layers
     x = layer.block(
         x,
         [&](const torch::Tensor& normed) {
+          if (!layer.shared_attention.is_empty()) {
+            TORCH_CHECK(trace == nullptr,
+                        "decoder: steps of layers that share queries and keys have no trace");
+            return layer.shared_attention->step(normed, layers[i].shared);
+          }
           return layer.self_attention->step(normed, lengths, layers[i].self, window_, trace, name + ".self");
         },
         [&](const torch::Tensor& normed) {

@@ -11,19 +11,31 @@
 #include "model/config.h"
 #include "model/encoder.h"
 #include "model/feed_forward.h"
+#include "model/shared_attention.h"
 
 namespace giantrabbit::model {
 
+// What one decoder layer remembers during generation.
+struct LayerCache {
+  ops::KeyValueCache self;   // the tokens so far
+  SharedCache shared;        // the same of a layer with shared queries and keys
+  ops::KeyValueCache cross;  // the memory; empty without one
+
+  // Keeps the sequences `rows` [K], int64, in this order.
+  void keep(const torch::Tensor& rows);
+};
+
 class DecoderLayerImpl : public torch::nn::Module {
  public:
-  DecoderLayerImpl(const ModelConfig& config, bool with_memory);
+  DecoderLayerImpl(const ModelConfig& config, int64_t index, bool with_memory);
   // x [B, M, D] through the block. attend_self and attend_memory (not called without memory) run the
   // attentions, so that whole sequences, cache filling and single steps share the block.
   template <typename AttendSelf, typename AttendMemory>
   torch::Tensor block(torch::Tensor x, AttendSelf attend_self, AttendMemory attend_memory);
 
-  SelfAttention self_attention{nullptr};
-  CrossAttention cross_attention{nullptr};  // empty without memory
+  SelfAttention self_attention{nullptr};      // empty where queries and keys are shared
+  SharedAttention shared_attention{nullptr};  // empty elsewhere
+  CrossAttention cross_attention{nullptr};    // empty without memory
 
  private:
   Norm self_norm_{nullptr}, cross_norm_{nullptr}, feed_forward_norm_{nullptr};

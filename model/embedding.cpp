@@ -76,11 +76,14 @@ EmbeddingImpl::EmbeddingImpl(const ModelConfig& config, const TokenTraits& trait
     prompt_positions_ =
         register_parameter("prompt_positions", torch::randn({config.max_positions, width}) * (0.5 * spread));
   }
-  if (signposts) {
-    signpost_ = register_module("signpost", Signpost(traits));
-    rows_ = register_parameter("rows", torch::randn({SignpostImpl::max_row + 1, width}) * (0.5 * spread));
-    columns_ =
-        register_parameter("columns", torch::randn({SignpostImpl::max_column + 1, width}) * (0.5 * spread));
+  const bool axial = config.position == "axial";
+  if (signposts) signpost_ = register_module("signpost", Signpost(traits));
+  if (signposts || axial) {
+    const int64_t rows =
+        axial ? (config.max_positions + axial_columns - 1) / axial_columns : SignpostImpl::max_row + 1;
+    const int64_t columns = axial ? axial_columns : SignpostImpl::max_column + 1;
+    rows_ = register_parameter("rows", torch::randn({rows, width}) * (0.5 * spread));
+    columns_ = register_parameter("columns", torch::randn({columns, width}) * (0.5 * spread));
   }
 }
 
@@ -98,7 +101,15 @@ torch::Tensor EmbeddingImpl::input_table() const {
 torch::Tensor EmbeddingImpl::position_table(int64_t count) const {
   if (config_.position == "rotary") return {};
   if (config_.position == "sinusoidal") return sinusoid(torch::arange(count), config_.width);
-  return decoder_positions_.narrow(0, 0, std::min(count, config_.max_positions));
+  return learned_positions(false).narrow(0, 0, std::min(count, config_.max_positions));
+}
+
+// [max_positions or more, D]; undefined where the prompt has none.
+torch::Tensor EmbeddingImpl::learned_positions(bool is_prompt) const {
+  if (config_.position == "axial") return (rows_.unsqueeze(1) + columns_).flatten(0, 1);
+  // Without an encoder the prompt is the beginning of the decoder's sequence.
+  const bool one_sequence = config_.position == "learned" && !config_.encoder;
+  return is_prompt && !one_sequence ? prompt_positions_ : decoder_positions_;
 }
 
 torch::Tensor EmbeddingImpl::look_up(const torch::Tensor& tokens) const {
@@ -109,9 +120,7 @@ torch::Tensor EmbeddingImpl::place(torch::Tensor x, const torch::Tensor& positio
                                    const Signposts& signposts, bool is_prompt) {
   if (config_.position == "rotary") return x;  // rotary positions act inside self-attention
   if (config_.position == "sinusoidal") return x + sinusoid(positions, config_.width);
-  // Without an encoder the prompt is the beginning of the decoder's sequence.
-  const bool one_sequence = config_.position == "learned" && !config_.encoder;
-  const torch::Tensor& table = is_prompt && !one_sequence ? prompt_positions_ : decoder_positions_;
+  const torch::Tensor table = learned_positions(is_prompt);
   if (table.defined()) {
     const int64_t last = positions.numel() == 0 ? -1 : positions.max().item<int64_t>();
     TORCH_CHECK(last < config_.max_positions, "embedding: position ", last, " is outside the table of ",

@@ -13,6 +13,10 @@
 
 namespace giantrabbit::model {
 
+// Axial positions (Kitaev et al. 2020): position p has the sum of two learned vectors, of row p / 32 and of
+// column p % 32. Prompt and decoder share them.
+inline constexpr int64_t axial_columns = 32;
+
 class EmbeddingImpl : public torch::nn::Module {
  public:
   EmbeddingImpl(const ModelConfig& config, const TokenTraits& traits);
@@ -39,13 +43,14 @@ class EmbeddingImpl : public torch::nn::Module {
   torch::Tensor look_up(const torch::Tensor& tokens) const;
   torch::Tensor place(torch::Tensor x, const torch::Tensor& positions, const Signposts& signposts,
                       bool is_prompt);
+  torch::Tensor learned_positions(bool is_prompt) const;
   ModelConfig config_;
   torch::Tensor words_;                                 // [V, D]
   torch::Tensor number_features_;                       // [V, F] fixed
   torch::Tensor number_projection_;                     // [F, D]
   torch::Tensor random_keep_;                           // [V, D] 0/1, control of the sparse embedding
   torch::Tensor prompt_positions_, decoder_positions_;  // [max_positions, D]
-  torch::Tensor rows_, columns_;                        // sign-post tables
+  torch::Tensor rows_, columns_;                        // tables of sign-posts, or of axial positions
   Signpost signpost_{nullptr};
 };
 TORCH_MODULE(Embedding);

@@ -82,10 +82,7 @@ torch::Tensor GiantRabbitImpl::step(Generation& generation, const torch::Tensor&
 void GiantRabbitImpl::keep_rows(Generation& generation, const torch::Tensor& rows) {
   generation.tokens = generation.tokens.index_select(0, rows);
   generation.lengths = generation.lengths.index_select(0, rows);
-  for (LayerCache& layer : generation.layers) {
-    layer.self.keep(rows);
-    if (layer.cross.sizes().batch > 0) layer.cross.keep(rows);
-  }
+  for (LayerCache& layer : generation.layers) layer.keep(rows);
 }
 
 std::vector<GiantRabbitImpl::HiddenMatrix> GiantRabbitImpl::hidden_matrices() const {
@@ -94,7 +91,9 @@ std::vector<GiantRabbitImpl::HiddenMatrix> GiantRabbitImpl::hidden_matrices() co
     const std::string& name = item.key();
     const bool table = name.starts_with("embedding.") || name == "pause";
     if (table || item.value().dim() != 2) continue;
-    const int64_t parts = name.ends_with(".qkv") ? 3 : name.ends_with(".key_value") ? 2 : 1;
+    const int64_t parts = name.ends_with(".qkv")                                           ? 3
+                          : name.ends_with(".key_value") || name.ends_with(".query_value") ? 2
+                                                                                           : 1;
     matrices.push_back({item.value(), parts});
   }
   return matrices;

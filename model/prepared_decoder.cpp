@@ -52,8 +52,15 @@ PreparedDecoder::PreparedDecoder(const GiantRabbit& network, WeightType type)
     const std::string name = "decoder.layers." + std::to_string(i) + ".";
     Layer& layer = layers_.emplace_back();
     layer.self_norm = weights.norm(name + "self_norm");
-    layer.qkv = {modules[name + "self_attention"]->as<SelfAttention>()->projection(), type};
-    layer.self_out = weights.matrix(name + "self_attention.out");
+    if (is_shared_layer(config_, i)) {
+      layer.shared =
+          SharedAttention(std::dynamic_pointer_cast<SharedAttentionImpl>(modules[name + "shared_attention"]));
+      layer.projection = weights.matrix(name + "shared_attention.query_value");
+      layer.self_out = weights.matrix(name + "shared_attention.out");
+    } else {
+      layer.projection = {modules[name + "self_attention"]->as<SelfAttention>()->projection(), type};
+      layer.self_out = weights.matrix(name + "self_attention.out");
+    }
     if (with_memory) {
       layer.cross_norm = weights.norm(name + "cross_norm");
       layer.cross_query = weights.matrix(name + "cross_attention.query");
@@ -74,8 +81,8 @@ PreparedDecoder::PreparedDecoder(const GiantRabbit& network, WeightType type)
 int64_t PreparedDecoder::weight_bytes() const {
   int64_t bytes = head_.bytes();
   for (const Layer& layer : layers_) {
-    for (const ops::PackedMatrix* matrix :
-         {&layer.qkv, &layer.self_out, &layer.cross_query, &layer.cross_out, &layer.into, &layer.out_of}) {
+    for (const ops::PackedMatrix* matrix : {&layer.projection, &layer.self_out, &layer.cross_query,
+                                            &layer.cross_out, &layer.into, &layer.out_of}) {
       bytes += matrix->bytes();
     }
   }
@@ -101,10 +108,7 @@ PreparedDecoder::Sequences PreparedDecoder::start(Generation generation) const {
 
 void PreparedDecoder::keep_rows(Sequences& sequences, std::span<const int64_t> rows) {
   const torch::Tensor index = torch::tensor(std::vector<int64_t>(rows.begin(), rows.end()), torch::kInt64);
-  for (LayerCache& layer : sequences.layers) {
-    layer.self.keep(index);
-    if (layer.cross.sizes().batch > 0) layer.cross.keep(index);
-  }
+  for (LayerCache& layer : sequences.layers) layer.keep(index);
   std::vector<int64_t> positions;
   std::vector<SignpostCount> signposts;
   for (const int64_t row : rows) {
@@ -184,14 +188,32 @@ void PreparedDecoder::attend_self(const Layer& layer, Sequences& sequences, size
   const int64_t batch = sequences.size();
   const int64_t width = config_.width;
   layer.self_norm.apply(states_.data(), batch, normed_.data());
-  layer.qkv.multiply({batch, normed_.data(), width, projected_.data(), 3 * width});
-  if (config_.position == "rotary") rotate(sequences);
-  ops::KeyValueCache& cache = sequences.layers[index].self;
-  cache.append_token(projected_.data() + width, projected_.data() + 2 * width, 3 * width);
-  core_.attend({projected_.data(), 3 * width, config_.heads, heads_.data(), width}, cache, config_.window,
-               sequences.self_counters);
+  const int64_t parts = layer.shared.is_empty() ? 3 : 2;
+  layer.projection.multiply({batch, normed_.data(), width, projected_.data(), parts * width});
+  if (!layer.shared.is_empty()) {
+    attend_shared(layer, sequences, index);
+  } else {
+    if (config_.position == "rotary") rotate(sequences);
+    ops::KeyValueCache& cache = sequences.layers[index].self;
+    cache.append_token(projected_.data() + width, projected_.data() + 2 * width, 3 * width);
+    core_.attend({projected_.data(), 3 * width, config_.heads, heads_.data(), width}, cache, config_.window,
+                 sequences.self_counters);
+  }
   layer.self_out.multiply({batch, heads_.data(), width, states_.data(), width},
                           ops::cpu::Finish::add_to_output);
+}
+
+void PreparedDecoder::attend_shared(const Layer& layer, Sequences& sequences, size_t index) {
+  const torch::NoGradGuard no_grad;
+  const int64_t head_width = config_.width / config_.heads;
+  const auto rows = [&](std::vector<float>& buffer, int64_t first, int64_t step) {
+    return torch::from_blob(buffer.data() + first, {sequences.size(), config_.heads, 1, head_width},
+                            {step, head_width, step, 1}, torch::kFloat32);
+  };
+  const int64_t width = config_.width;
+  rows(heads_, 0, width)
+      .copy_(layer.shared->attend_step(rows(projected_, 0, 2 * width), rows(projected_, width, 2 * width),
+                                       sequences.layers[index].shared));
 }
 
 void PreparedDecoder::attend_memory(const Layer& layer, Sequences& sequences, size_t index) {

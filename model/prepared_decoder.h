@@ -49,7 +49,8 @@ class PreparedDecoder {
  private:
   struct Layer {
     ops::LayerNorm self_norm, cross_norm, feed_forward_norm;
-    ops::PackedMatrix qkv, self_out;
+    ops::PackedMatrix projection, self_out;    // of queries, keys and values; of queries and values if shared
+    SharedAttention shared{nullptr};           // of a layer with shared queries and keys: its pattern
     ops::PackedMatrix cross_query, cross_out;  // empty without memory
     ops::PackedMatrix into, out_of;
   };
@@ -66,6 +67,7 @@ class PreparedDecoder {
   void embed(Sequences& sequences, std::span<const int64_t> tokens);
   void rotate(const Sequences& sequences);
   void attend_self(const Layer& layer, Sequences& sequences, size_t index);
+  void attend_shared(const Layer& layer, Sequences& sequences, size_t index);
   void attend_memory(const Layer& layer, Sequences& sequences, size_t index);
   void feed_forward(const Layer& layer, int64_t batch);
 

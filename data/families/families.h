@@ -37,7 +37,7 @@ std::vector<FamilyTask> addition_tasks();        // ADD
 std::vector<FamilyTask> sorting_tasks();         // SORT
 std::vector<FamilyTask> list_ops_tasks();        // LISTOPS
 std::vector<FamilyTask> recall_tasks();          // RECALL
-std::vector<FamilyTask> copying_tasks();         // COPY, REVERSE
+std::vector<FamilyTask> copying_tasks();         // COPY, REVERSE, LONG_COPY
 std::vector<FamilyTask> counting_tasks();        // MAJORITY, COUNT
 std::vector<FamilyTask> graph_path_tasks();      // PATH
 std::vector<FamilyTask> letter_sorting_tasks();  // ABC

@@ -12,13 +12,8 @@
 #include "data/vocabulary.h"
 
 namespace giantrabbit::data {
-namespace {
 
-constexpr size_t row_length = 20;  // models tell 31 columns and 15 rows apart
-
-}  // namespace
-
-void append_list(Words& words, std::span<const int> numbers) {
+void append_list(Words& words, std::span<const int> numbers, size_t row_length) {
   for (size_t i = 0; i < numbers.size(); ++i) {
     words.push_back(std::to_string(numbers[i]));
     if ((i + 1) % row_length == 0 || i + 1 == numbers.size()) words.emplace_back(";");
@@ -77,7 +72,7 @@ Words ListFamily::solve(const Words& prompt, ChainFormat format) const {
   Words words;
   if (format != ChainFormat::answer_only) append_steps(words, numbers);
   words.emplace_back("ANS");
-  append_list(words, answer(numbers));
+  append_list(words, answer(numbers), row_length());
   words.emplace_back("EOS");
   return words;
 }
@@ -102,7 +97,7 @@ void ListFamily::append_steps(Words&, const Numbers&) const {}
 
 Words ListFamily::write(std::span<const int> numbers) const {
   Words prompt = {std::string(name())};
-  append_list(prompt, numbers);
+  append_list(prompt, numbers, row_length());
   return prompt;
 }
 

@@ -14,7 +14,9 @@ namespace giantrabbit::data {
 
 using Numbers = std::vector<int>;
 
-void append_list(Words& words, std::span<const int> numbers);
+inline constexpr size_t list_row = 20;  // models tell 31 columns and 15 rows apart
+
+void append_list(Words& words, std::span<const int> numbers, size_t row_length = list_row);
 // Empty when the words are no list: only whole numbers of the vocabulary, no empty row, ";" at the end.
 std::optional<Numbers> read_list(std::span<const std::string> words);
 Numbers draw_numbers(CounterRng& rng, size_t count, int low, int high);
@@ -44,7 +46,8 @@ class ListFamily : public ChainFamily {
   std::optional<bool> grade(const Words& prompt, std::span<const std::string> answer) const final;
 
   virtual void append_steps(Words& words, const Numbers& numbers) const;  // none by default
-  virtual Numbers answer(const Numbers& numbers) const = 0;               // may throw ProblemError
+  virtual size_t row_length() const { return list_row; }
+  virtual Numbers answer(const Numbers& numbers) const = 0;  // may throw ProblemError
   Words write(std::span<const int> numbers) const;
   Numbers read(const Words& prompt) const;  // throws ProblemError
 };

@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "data/example_source.h"
 #include "data/families/lists.h"
 #include "tests/data/domain_checks.h"
 #include "tests/data/text.h"
@@ -85,11 +86,12 @@ TEST(Lists, AreWrittenInRowsOfTwenty) {
 }
 
 TEST(ListFamilies, GenerateSolveAndJudge) {
-  for (const char* task : {"copy", "copy-64", "reverse", "majority", "majority-128", "count", "count-256"}) {
+  for (const char* task :
+       {"copy", "copy-64", "long-copy-128", "reverse", "majority", "majority-128", "count", "count-256"}) {
     domain_checks::expect_sound_generator(task, 60, list_answer_is_right);
     domain_checks::expect_cut_outputs_truncated(task);
   }
-  for (const char* task : {"copy", "reverse", "majority", "count"}) {
+  for (const char* task : {"copy", "long-copy-64", "reverse", "majority", "count"}) {
     // Rows may be cut elsewhere, which one changed word cannot do.
     domain_checks::expect_mutations_judged(task, 30, list_answer_is_right, never_differs);
     auto seen = domain_checks::judge_garbage(task, 1500);
@@ -100,11 +102,21 @@ TEST(ListFamilies, GenerateSolveAndJudge) {
   }
 }
 
+TEST(ListFamilies, LongCopyHasItsLengthAndNoRows) {
+  for (const int64_t words : {64, 4096}) {
+    const ExampleSource source("long-copy-" + std::to_string(words), ChainFormat::prod, Split::test, 1);
+    const Example example = source.example(0);
+    EXPECT_EQ(std::ssize(example.prompt) + std::ssize(example.target), words + 1) << "EOS is not read";
+    EXPECT_EQ(std::ranges::count(example.problem.prompt, ";"), 1);
+  }
+}
+
 TEST(ListFamilies, AnswerWorkedExamplesAndRefuseOthers) {
   const auto answer = [](const std::string& text) {
     return join_words(find_family(words_of(text)[0]).solve(parse_problem(text).prompt, ChainFormat::prod));
   };
   EXPECT_EQ(answer("COPY 3 1 2"), "ANS 3 1 2 ; EOS");
+  EXPECT_EQ(answer("LONG_COPY 3 1 2"), "ANS 3 1 2 ; EOS");
   EXPECT_EQ(answer("REVERSE 3 1 ; 2"), "ANS 2 1 3 ; EOS");
   EXPECT_EQ(answer("MAJORITY 3 1 3"), "ANS 3 ; EOS");
   EXPECT_EQ(answer("COUNT 3 1 3"), "ANS 2 ; EOS");

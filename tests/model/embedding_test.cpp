@@ -195,7 +195,7 @@ torch::Tensor added(Embedding& embedding, const torch::Tensor& x, const torch::T
 TEST(EmbeddingTest, Positions) {
   const torch::Tensor tokens = tiny::ids("1 1 ; 1");
   const torch::Tensor first = torch::tensor({{5}}, torch::kInt64);
-  for (const std::string position : {"signpost", "learned", "sinusoidal", "rotary"}) {
+  for (const std::string position : {"signpost", "learned", "axial", "sinusoidal", "rotary"}) {
     SCOPED_TRACE(position);
     ModelConfig config = tiny::config();
     config.position = position;
@@ -210,6 +210,11 @@ TEST(EmbeddingTest, Positions) {
       const torch::Tensor columns = parameters["columns"].index({torch::tensor({1, 2, 0, 1})});
       prompt = parameters["rows"].index({torch::tensor({1, 1, 2, 2})}) + columns;
       decoder = parameters["rows"][0] + columns + parameters["decoder_positions"].narrow(0, 5, 4);
+    } else if (position == "axial") {
+      const torch::Tensor columns = parameters["columns"];
+      EXPECT_EQ(parameters["rows"].size(0), 1) << "32 positions fill one row of 32";
+      prompt = parameters["rows"][0] + columns.narrow(0, 0, 4);
+      decoder = parameters["rows"][0] + columns.narrow(0, 5, 4);
     } else if (position == "sinusoidal") {
       for (int64_t t = 0; t < 4; ++t) {
         for (int64_t i = 0; i < 8; ++i) {
@@ -241,7 +246,7 @@ TEST(EmbeddingTest, WithoutAnEncoderLearnedPositionsAreOneTable) {
 }
 
 TEST(EmbeddingTest, LastColumnIsTheDecodersLast) {
-  for (const std::string position : {"signpost", "learned", "sinusoidal", "rotary"}) {
+  for (const std::string position : {"signpost", "learned", "axial", "sinusoidal", "rotary"}) {
     ModelConfig config = tiny::config();
     config.position = position;
     torch::manual_seed(6);
@@ -258,13 +263,13 @@ TEST(EmbeddingTest, PositionsOutsideTheTable) {
   const torch::Tensor zero = torch::zeros({1, 1}, torch::kInt64);
   const torch::Tensor fits = tiny::ids("1").repeat({1, 32});
   const torch::Tensor longer = tiny::ids("1").repeat({1, 33});
-  for (const std::string position : {"signpost", "learned", "sinusoidal", "rotary"}) {
+  for (const std::string position : {"signpost", "learned", "axial", "sinusoidal", "rotary"}) {
     SCOPED_TRACE(position);
     ModelConfig config = tiny::config();
     config.position = position;
     Embedding embedding(config, tiny::traits());
-    const bool decoder_table = position == "signpost" || position == "learned";
-    const bool prompt_table = position == "learned";
+    const bool decoder_table = position == "signpost" || position == "learned" || position == "axial";
+    const bool prompt_table = position == "learned" || position == "axial";
     EXPECT_NO_THROW(embedding->prompt(fits));
     EXPECT_NO_THROW(embedding->decoder(fits, zero));
     if (prompt_table) {

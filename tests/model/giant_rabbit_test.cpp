@@ -52,7 +52,7 @@ std::vector<Variant> variants(const std::string& attention) {
       {2, {"dynamic", "feature"}}, {2, {"static", "token"}}, {2, {"dynamic", "token"}},
       {2, {"random", "feature"}},  {2, {"random", "token"}}, {2, {"recency", "token"}}};
   std::vector<Variant> result;
-  for (const std::string position : {"signpost", "learned", "sinusoidal", "rotary"}) {
+  for (const std::string position : {"signpost", "learned", "axial", "sinusoidal", "rotary"}) {
     for (const bool encoder : {true, false}) {
       for (const auto& [steps, mask] : thoughts) {
         for (const int64_t window : {0, 3}) {

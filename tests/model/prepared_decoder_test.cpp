@@ -69,7 +69,7 @@ class PreparedDecoderTest : public ::testing::TestWithParam<std::string> {};
 TEST_P(PreparedDecoderTest, GivesTheModulesLogits) {
   const torch::NoGradGuard no_grad;
   uint64_t seed = 0;
-  for (const std::string position : {"signpost", "learned", "sinusoidal", "rotary"}) {
+  for (const std::string position : {"signpost", "learned", "axial", "sinusoidal", "rotary"}) {
     for (const bool encoder : {true, false}) {
       for (const int64_t thoughts : {0, 2}) {
         for (const int64_t width : {8, 64}) {  // heads of 4, which are padded, and of 32, which are not
