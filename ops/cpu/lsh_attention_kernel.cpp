@@ -1,7 +1,7 @@
 // CPU side of lsh_attention's operators: in, a call from the dispatcher; out, tensors filled by the kernels
 // of lsh_kernels.h in the accumulation type and given the dtype and the memory order of the inputs. Kept for
-// backward: the positions in the order of their buckets, then for softmax the shares of the rounds and the
-// result in the accumulation type, else the support.
+// backward: the positions in the order of their buckets, then for softmax the log-sum-exp of every query and
+// the result in the accumulation type, else the support.
 #include <ATen/Dispatch.h>
 #include <ATen/Functions.h>
 
@@ -24,9 +24,9 @@ LshForTraining forward_rows(const LshCall& call) {
   const at::Tensor output = at::zeros({of.batch(), of.heads(), of.queries(), of.value_width()}, options);
   std::vector<at::Tensor> kept{order};
   if (problem.normalizer == Normalizer::softmax) {
-    const at::Tensor shares = at::empty(order.sizes(), options);
-    if (problem.length > 0) cpu::lsh_softmax_forward(problem, output, shares);
-    kept.insert(kept.end(), {shares, output});
+    const at::Tensor log_sums = at::empty({of.batch(), of.heads(), of.queries()}, options);
+    if (problem.length > 0) cpu::lsh_softmax_forward(problem, output, log_sums);
+    kept.insert(kept.end(), {log_sums, output});
   } else {
     cpu::LshSupport support{at::zeros({1}, at::kLong), at::empty({0}, at::kInt), at::empty({0}, options)};
     if (problem.length > 0) support = cpu::lsh_sparse_forward(problem, output);

@@ -14,13 +14,13 @@ struct LshTargets {
   at::Tensor value;
 };
 
-// Softmax, round by round. `output` starts at 0; `shares` [B, H, R, N] becomes exp(lse of the round - lse of
-// all rounds), 0 where a round shows a query nothing.
+// Softmax, round by round. `output` starts at 0; `log_sums` [B, H, N] becomes the log-sum-exp of the scores
+// of all rounds, -inf where they show a query nothing.
 template <class A>
-void lsh_softmax_forward(const LshProblem<A>& problem, const at::Tensor& output, const at::Tensor& shares);
+void lsh_softmax_forward(const LshProblem<A>& problem, const at::Tensor& output, const at::Tensor& log_sums);
 template <class A>
 void lsh_softmax_backward(const LshProblem<A>& problem, const at::Tensor& grad, const at::Tensor& output,
-                          const at::Tensor& shares, const LshTargets& targets);
+                          const at::Tensor& log_sums, const LshTargets& targets);
 
 // The weights of sparsemax and entmax-1.5 that are not 0, in compressed rows: row (b*H + h)*N + i.
 struct LshSupport {

@@ -5,7 +5,6 @@
 
 #include "ops/cpu/lsh_kernels.h"
 #include "ops/cpu/lsh_tile.h"
-#include "ops/cpu/row_normalizer.h"
 
 namespace giantrabbit::ops::cpu {
 namespace {
@@ -98,12 +97,12 @@ template <class A>
 class LshSoftmaxBackward {
  public:
   LshSoftmaxBackward(const LshProblem<A>& problem, int64_t head, const A* grad, const A* output,
-                     const A* shares, const HeadGradients<A>& targets)
+                     const A* log_sums, const HeadGradients<A>& targets)
       : problem_(problem),
         head_(problem.head(head)),
         grad_(grad),
         output_(output),
-        shares_(shares),
+        log_sums_(log_sums),
         targets_(targets),
         key_sums_(head_.chunks, problem.width, targets.key),
         value_sums_(head_.chunks, problem.value_width, targets.value) {}
@@ -130,14 +129,23 @@ class LshSoftmaxBackward {
     const int64_t count = (chunks.per_round() - first + chunks.window() - 1) / chunks.window();
     at::parallel_for(0, count, problem_.grain(chunks), [&](int64_t begin, int64_t end) {
       BackwardTile<A> tile(problem_, head_);
-      for (int64_t i = begin; i < end; ++i) add_chunk(round, first + i * chunks.window(), tile);
+      for (int64_t i = begin; i < end; ++i) {
+        const int64_t chunk = first + i * chunks.window();
+        if (i + 1 < end) fetch(round * chunks.per_round() + chunk + chunks.window(), tile.scores);
+        add_chunk(round, chunk, tile);
+      }
     });
+  }
+
+  void fetch(int64_t chunk, const LshTile<A>& tile) const {
+    tile.fetch(chunk);
+    fetch_rows(grad_, problem_.value_width, head_.chunks.positions(chunk), tile.rows);
   }
 
   void add_chunk(int64_t round, int64_t i, BackwardTile<A>& tile) {
     LshTile<A>& weights = tile.scores;
     weights.compute(round * head_.chunks.per_round() + i, /*once=*/false);
-    for (int64_t row = 0; row < weights.rows; ++row) normalize(round, row, weights);
+    for (int64_t row = 0; row < weights.rows; ++row) normalize(row, weights);
     gather_rows(grad_, problem_.value_width, weights.queries, weights.rows, tile.grads);
     if (value_sums_.wanted()) {
       add_transposed(weights.scores, weights, tile.grads, problem_.value_width, value_sums_.window(i));
@@ -151,13 +159,9 @@ class LshSoftmaxBackward {
   }
 
   // Scores to weights among all that the query sees in all rounds.
-  void normalize(int64_t round, int64_t i, LshTile<A>& weights) const {
-    A* row = weights.scores.row(i);
-    const int64_t query = weights.queries[i];
-    normalize_row(Normalizer::softmax, row, weights.padded);
-    const A share = query == kNobody ? A(0) : shares_[round * problem_.length + query];
-    for (int64_t j = 0; j < weights.padded; ++j) row[j] *= share;
-    if (row[0] != row[0]) weights.clear_hidden(i, row);
+  void normalize(int64_t i, const LshTile<A>& weights) const {
+    const A log_sum = weights.queries[i] == kNobody ? A(0) : log_sums_[weights.queries[i]];
+    lsh_functions_of<A>().weights(weights.row(i), log_sum, weights.scores.row(i));
   }
 
   // sums += factors^T . rows
@@ -176,11 +180,9 @@ class LshSoftmaxBackward {
     matrix_product<A>({weights.rows, weights.columns, width}, tile.grads.left(),
                       tile.values_transposed.right(), tile.score_grads.result(), false);
     for (int64_t i = 0; i < weights.rows; ++i) {
-      const A* weight = weights.scores.row(i);
-      A* grad = tile.score_grads.row(i);
       const A mean = weights.queries[i] == kNobody ? A(0) : means_[static_cast<size_t>(weights.queries[i])];
-      for (int64_t j = 0; j < weights.padded; ++j)
-        grad[j] = weight[j] == A(0) ? A(0) : problem_.scale * weight[j] * (grad[j] - mean);
+      lsh_functions_of<A>().score_grads(weights.scores.row(i), mean, problem_.scale, weights.padded,
+                                        tile.score_grads.row(i));
     }
   }
 
@@ -201,9 +203,7 @@ class LshSoftmaxBackward {
   // The result of a query that saw nothing else is its own value.
   void add_own_value(int64_t query) const {
     if (!head_.sees_itself_last(query, problem_.pattern)) return;
-    for (int64_t round = 0; round < problem_.rounds; ++round) {
-      if (shares_[round * problem_.length + query] != A(0)) return;
-    }
+    if (log_sums_[query] != -std::numeric_limits<A>::infinity()) return;
     const int64_t width = problem_.value_width;
     for (int64_t e = query * width; e < (query + 1) * width; ++e) targets_.value[e] += grad_[e];
   }
@@ -212,7 +212,7 @@ class LshSoftmaxBackward {
   const LshHead<A> head_;
   const A* grad_;
   const A* output_;
-  const A* shares_;
+  const A* log_sums_;
   HeadGradients<A> targets_;
   PlaceSums<A> key_sums_;
   PlaceSums<A> value_sums_;
@@ -223,7 +223,7 @@ class LshSoftmaxBackward {
 
 template <class A>
 void lsh_softmax_backward(const LshProblem<A>& problem, const at::Tensor& grad, const at::Tensor& output,
-                          const at::Tensor& shares, const LshTargets& targets) {
+                          const at::Tensor& log_sums, const LshTargets& targets) {
   const auto target = [&](const at::Tensor& tensor, int64_t offset) {
     return tensor.defined() ? tensor.mutable_data_ptr<A>() + offset : nullptr;
   };
@@ -232,7 +232,7 @@ void lsh_softmax_backward(const LshProblem<A>& problem, const at::Tensor& grad, 
     const int64_t values = head * problem.length * problem.value_width;
     LshSoftmaxBackward<A>(
         problem, head, grad.const_data_ptr<A>() + values, output.const_data_ptr<A>() + values,
-        shares.const_data_ptr<A>() + head * problem.rounds * problem.length,
+        log_sums.const_data_ptr<A>() + head * problem.length,
         {target(targets.query, keys), target(targets.key, keys), target(targets.value, values)})
         .run();
   });

@@ -5,33 +5,38 @@
 
 #include "ops/cpu/lsh_kernels.h"
 #include "ops/cpu/lsh_tile.h"
-#include "ops/cpu/row_normalizer.h"
 
 namespace giantrabbit::ops::cpu {
 namespace {
 
-// A query's result over the rounds so far: their weighted mean and the log-sum-exp of their scores.
+// Joins what one round found to a query's result over the rounds before: the weighted mean of the values and
+// the log-sum-exp of the scores. `values` is the round's sum of values under its exponentials.
 template <class A>
-void merge(A lse, const A* round, int64_t width, A& total, A* mean) {
-  if (lse == -std::numeric_limits<A>::infinity()) return;
-  const A larger = std::max(lse, total);
-  const A sum = larger + std::log(std::exp(lse - larger) + std::exp(total - larger));
-  const A kept = std::exp(total - sum);
-  const A added = std::exp(lse - sum);
-  total = sum;
+void merge(const LshRowSum<A>& round, const A* values, int64_t width, A& log_sum, A* mean) {
+  if (round.sum == A(0)) return;
+  const A of_round = round.top + std::log(round.sum);
+  const A smaller = std::exp(-std::abs(of_round - log_sum));
+  const A whole = A(1) + smaller;
+  const bool leads = of_round >= log_sum;
+  const A kept = (leads ? smaller : A(1)) / whole;
+  const A added = (leads ? A(1) : smaller) / whole / round.sum;
+  log_sum = std::max(of_round, log_sum) + std::log1p(smaller);
   if (added == A(0)) return;  // what has no weight may be infinite
-  for (int64_t e = 0; e < width; ++e) mean[e] = (kept == A(0) ? A(0) : kept * mean[e]) + added * round[e];
+  if (kept == A(0)) {
+    for (int64_t e = 0; e < width; ++e) mean[e] = added * values[e];
+  } else {
+    for (int64_t e = 0; e < width; ++e) mean[e] = kept * mean[e] + added * values[e];
+  }
 }
 
 template <class A>
 class LshSoftmaxForward {
  public:
-  LshSoftmaxForward(const LshProblem<A>& problem, int64_t head, A* output, A* shares)
-      : problem_(problem), head_(problem.head(head)), output_(output), shares_(shares) {}
+  LshSoftmaxForward(const LshProblem<A>& problem, int64_t head, A* output, A* log_sums)
+      : problem_(problem), head_(problem.head(head)), output_(output), log_sums_(log_sums) {}
 
   void run() {
-    totals_.assign(static_cast<size_t>(problem_.length), -std::numeric_limits<A>::infinity());
-    std::fill_n(shares_, problem_.rounds * problem_.length, -std::numeric_limits<A>::infinity());
+    std::fill_n(log_sums_, problem_.length, -std::numeric_limits<A>::infinity());
     for (int64_t round = 0; round < problem_.rounds; ++round) run_round(round);
     for (int64_t i = 0; i < problem_.length; ++i) finish(i);
   }
@@ -43,49 +48,36 @@ class LshSoftmaxForward {
       LshTile<A> tile(problem_, head_);
       ScratchMatrix<A> values(tile.columns, problem_.value_width);
       ScratchMatrix<A> result(tile.rows, problem_.value_width);
-      std::vector<A> lse(static_cast<size_t>(tile.rows));
+      std::vector<LshRowSum<A>> sums(static_cast<size_t>(tile.rows));
       for (int64_t i = begin; i < end; ++i) {
         tile.compute(round * chunks.per_round() + i, /*once=*/false);
+        if (i + 1 < end) tile.fetch(round * chunks.per_round() + i + 1);
+        fetch_rows(output_, problem_.value_width, tile.queries, tile.rows);
         for (int64_t row = 0; row < tile.rows; ++row)
-          lse[static_cast<size_t>(row)] = normalize(tile.scores.row(row), tile.padded);
+          sums[static_cast<size_t>(row)] =
+              lsh_functions_of<A>().exponentials(tile.row(row), tile.scores.row(row));
         gather_rows(head_.value, problem_.value_width, tile.keys.data(), tile.columns, values);
         weighted_product<A>({tile.rows, problem_.value_width, tile.columns}, tile.scores.left(),
                             values.right(), all_finite(values.right(), tile.columns, problem_.value_width),
                             result.result(), false);
-        add(round, tile, lse, result);
+        add(tile, sums, result);
       }
     });
   }
 
-  // Scores to weights; returns their log-sum-exp. The largest weight is exp(highest - lse).
-  static A normalize(A* row, int64_t n) {
-    const A top = highest(row, n);
-    normalize_row(Normalizer::softmax, row, n);
-    if (row[0] != row[0]) return row[0];
-    if (top == -std::numeric_limits<A>::infinity()) return top;
-    return top - std::log(highest(row, n));
-  }
-
-  void add(int64_t round, const LshTile<A>& tile, const std::vector<A>& lse, const ScratchMatrix<A>& result) {
+  void add(const LshTile<A>& tile, const std::vector<LshRowSum<A>>& sums, const ScratchMatrix<A>& result) {
     for (int64_t row = 0; row < tile.rows; ++row) {
       const int64_t query = tile.queries[row];
       if (query == kNobody) continue;
-      const A of_row = lse[static_cast<size_t>(row)];
-      shares_[round * problem_.length + query] = of_row;
-      merge(of_row, result.row(row), problem_.value_width, totals_[static_cast<size_t>(query)],
+      merge(sums[static_cast<size_t>(row)], result.row(row), problem_.value_width, log_sums_[query],
             output_ + query * problem_.value_width);
     }
   }
 
   // A query that saw nothing else sees itself.
   void finish(int64_t query) {
-    const A total = totals_[static_cast<size_t>(query)];
-    const bool nothing = total == -std::numeric_limits<A>::infinity();
-    for (int64_t round = 0; round < problem_.rounds; ++round) {
-      A& share = shares_[round * problem_.length + query];
-      share = nothing ? A(0) : std::exp(share - total);
-    }
-    if (!nothing || !head_.sees_itself_last(query, problem_.pattern)) return;
+    if (log_sums_[query] != -std::numeric_limits<A>::infinity()) return;
+    if (!head_.sees_itself_last(query, problem_.pattern)) return;
     std::copy_n(head_.value + query * problem_.value_width, problem_.value_width,
                 output_ + query * problem_.value_width);
   }
@@ -93,19 +85,18 @@ class LshSoftmaxForward {
   const LshProblem<A>& problem_;
   const LshHead<A> head_;
   A* output_;
-  A* shares_;
-  std::vector<A> totals_;
+  A* log_sums_;
 };
 
 }  // namespace
 
 template <class A>
-void lsh_softmax_forward(const LshProblem<A>& problem, const at::Tensor& output, const at::Tensor& shares) {
+void lsh_softmax_forward(const LshProblem<A>& problem, const at::Tensor& output, const at::Tensor& log_sums) {
   A* const rows = output.mutable_data_ptr<A>();
-  A* const share = shares.mutable_data_ptr<A>();
+  A* const sums = log_sums.mutable_data_ptr<A>();
   for_each_head(problem.heads, [&](int64_t head) {
     LshSoftmaxForward<A>(problem, head, rows + head * problem.length * problem.value_width,
-                         share + head * problem.rounds * problem.length)
+                         sums + head * problem.length)
         .run();
   });
 }

@@ -65,6 +65,7 @@ class LshSparseForward {
       for (int64_t chunk = begin; chunk < end; ++chunk) {
         tile.compute(chunk, /*once=*/true);
         for (int64_t row = 0; row < tile.rows; ++row) {
+          lsh_functions_of<A>().hide(tile.row(row), tile.scores.row(row));
           normalize_row(problem_.normalizer, tile.scores.row(row), weights.row(0), tile.padded);
           const int64_t count =
               compress(weights.row(0), tile.padded, 0, tile.padded, found.data(), found_weights.data());

@@ -1,9 +1,10 @@
 // The scores of one chunk of queries against the chunks that it sees, which all kernels of lsh_attention
 // share. In, a head and a chunk; out, a scratch matrix [chunk_length, window * chunk_length]. Invariant: in
-// whole paddings of columns, a score is -inf where the query may not see the key.
+// whole paddings of columns, a key of padding is none that a query may see.
 #pragma once
 
 #include "ops/cpu/attention_matrix.h"
+#include "ops/cpu/lsh_functions.h"
 #include "ops/cpu/lsh_problem.h"
 
 namespace giantrabbit::ops::cpu {
@@ -19,19 +20,24 @@ void gather_rows(const A* from, int64_t width, const int32_t* positions, int64_t
   }
 }
 
-// Of a row of whole paddings, NaN left out.
+// Rows that are gathered soon begin their way into the cache: hashing scatters them over all of memory.
 template <class A>
-A highest(const A* row, int64_t n) {
-  A lanes[kColumnPadding];
-  std::copy_n(row, kColumnPadding, lanes);
-  for (int64_t j = kColumnPadding; j < n; j += kColumnPadding) {
-    for (int64_t lane = 0; lane < kColumnPadding; ++lane)
-      lanes[lane] = row[j + lane] > lanes[lane] ? row[j + lane] : lanes[lane];
+void fetch_rows(const A* from, int64_t width, const int32_t* positions, int64_t count) {
+  constexpr int64_t kLine = 64 / sizeof(A);
+  for (int64_t i = 0; i < count; ++i) {
+    if (positions[i] == kNobody) continue;
+    const A* row = from + positions[i] * width;
+    for (int64_t e = 0; e < width; e += kLine) __builtin_prefetch(row + e, 0, 2);
   }
-  A found = lanes[0];
-  for (const A lane : lanes) found = lane > found ? lane : found;
-  return found;
 }
+
+// The functions of the chosen instruction set; T is float or double.
+template <class T>
+const LshFunctionsOf<T>& lsh_functions_of();
+template <>
+const LshFunctionsOf<float>& lsh_functions_of<float>();
+template <>
+const LshFunctionsOf<double>& lsh_functions_of<double>();
 
 // One object per thread: its scratch is reused over chunks.
 template <class A>
@@ -65,12 +71,24 @@ class LshTile {
     transpose(columns, problem_.width, key_rows.left(), problem_.scale, keys_transposed_.result());
     matrix_product<A>({rows, columns, problem_.width}, query_rows.left(), keys_transposed_.right(),
                       scores.result(), false);
-    for (int64_t i = 0; i < rows; ++i) hide(i);
   }
 
-  // 0 where the query may not see the key. A row with NaN has weights NaN everywhere until then.
-  void clear_hidden(int64_t i, A* row) const {
-    for_each_column(i, [row](int64_t j, bool seen) { row[j] = seen ? row[j] : A(0); });
+  // What compute() of another chunk, and its values, will read.
+  void fetch(int64_t chunk) const {
+    const LshChunks& chunks = head_.chunks;
+    fetch_rows(head_.query, problem_.width, chunks.positions(chunk), rows);
+    for (int64_t part = 0; part < chunks.window(); ++part) {
+      const int32_t* positions = chunks.positions(chunks.seen(chunk, part));
+      fetch_rows(head_.key, problem_.width, positions, rows);
+      fetch_rows(head_.value, problem_.value_width, positions, rows);
+    }
+  }
+
+  // What the query of row `i` may see.
+  LshRow row(int64_t i) const {
+    const int32_t query = queries[i];
+    const int32_t last = query == kNobody ? -1 : problem_.pattern.causal ? query : kNobody - 1;
+    return {keys.data(), padded, last, problem_.pattern.exclude_self ? query : -1};
   }
 
   int64_t rows;
@@ -89,23 +107,6 @@ class LshTile {
       const auto here = keys.begin() + j;
       if (std::find(keys.begin(), here, *here) != here) *here = kNobody;
     }
-  }
-
-  void hide(int64_t i) {
-    A* row = scores.row(i);
-    constexpr A kHidden = -std::numeric_limits<A>::infinity();
-    for_each_column(i, [row](int64_t j, bool seen) { row[j] = seen ? row[j] : kHidden; });
-  }
-
-  // function(column, whether row `i` may see its key)
-  template <class Function>
-  void for_each_column(int64_t i, const Function& function) const {
-    const int32_t query = queries[i];
-    const bool everything = !problem_.pattern.causal;
-    const int32_t last = query == kNobody ? -1 : everything ? kNobody - 1 : query;
-    const int32_t self = problem_.pattern.exclude_self ? query : -1;
-    const int32_t* key = keys.data();
-    for (int64_t j = 0; j < padded; ++j) function(j, (key[j] <= last) & (key[j] != self));
   }
 
   const LshProblem<A>& problem_;

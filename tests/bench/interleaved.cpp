@@ -52,8 +52,10 @@ ClockResult summary(const std::vector<Seconds>& a, const std::vector<Seconds>& b
     b_values.push_back(b[round].*clock);
     ratios.push_back(b_values.back() / a_values.back());
   }
-  ClockResult result{statistics(a_values), statistics(b_values), {}};
+  ClockResult result{statistics(a_values), statistics(b_values), {}, {}};
   result.ratio = {result.b.minimum / result.a.minimum, statistics(ratios).median};
+  const auto [least, most] = std::ranges::minmax(ratios);
+  result.ratio_range = {least, most};
   return result;
 }
 

@@ -19,11 +19,17 @@ struct Statistics {
   double median;
 };
 
+struct Range {
+  double minimum = 0;
+  double maximum = 0;
+};
+
 struct ClockResult {
   Statistics a;  // seconds per call
   Statistics b;
   // How many times faster than b a is: b.minimum / a.minimum, and the median over the rounds of b / a.
   Statistics ratio;
+  Range ratio_range{};  // of b / a over the rounds
 };
 
 struct Comparison {

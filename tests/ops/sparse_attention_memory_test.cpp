@@ -2,36 +2,20 @@
 // backward, less what it held before, against one fp32 matrix of queries x keys. Nothing to measure with the
 // address sanitizer, which keeps freed memory.
 #if !defined(__SANITIZE_ADDRESS__)
-#include <fstream>
 #include <string>
 
 #include <gtest/gtest.h>
-#include <malloc.h>
 
 #include <torch/torch.h>
 
 #include "ops/sparse_mask_attention.h"
+#include "tests/support/resident_memory.h"
 
 namespace giantrabbit::ops {
 namespace {
 
 constexpr int64_t kLength = 16384;
 constexpr int64_t kMatrixBytes = kLength * kLength * 4;
-
-// "VmHWM" or "VmRSS", in bytes.
-int64_t resident(const std::string& name) {
-  std::ifstream status("/proc/self/status");
-  for (std::string line; std::getline(status, line);) {
-    if (line.rfind(name + ":", 0) == 0) return std::stoll(line.substr(name.size() + 1)) * 1024;
-  }
-  return -1;
-}
-
-bool reset_peak() {
-  constexpr const char* kPeakToCurrent = "5";
-  std::ofstream("/proc/self/clear_refs") << kPeakToCurrent << std::flush;
-  return resident("VmHWM") < resident("VmRSS") + (int64_t{4} << 20);
-}
 
 // -1 where the system does not tell.
 int64_t peak_of_training_step(int64_t heads, int64_t width, double factor, Normalizer normalizer) {
@@ -43,12 +27,10 @@ int64_t peak_of_training_step(int64_t heads, int64_t width, double factor, Norma
   const at::Tensor key = input(1.0);
   const at::Tensor value = input(1.0);
   const at::Tensor grad = torch::randn({1, heads, kLength, width});
-  malloc_trim(0);
-  if (!reset_peak()) return -1;
-  const int64_t before = resident("VmRSS");
-  const at::Tensor output = sparse_mask_attention(query, key, value, {}, normalizer);
-  output.backward(grad);
-  return resident("VmHWM") - before;
+  return test_support::resident_peak_of([&] {
+    const at::Tensor output = sparse_mask_attention(query, key, value, {}, normalizer);
+    output.backward(grad);
+  });
 }
 
 // The result and three gradients are 67 MB; codes 4 MB, five keys a row with weight and index 3 MB and the
