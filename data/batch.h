@@ -8,7 +8,7 @@
 
 #include <torch/types.h>
 
-#include "data/example_source.h"
+#include "data/dataset.h"
 
 namespace giantrabbit::data {
 
@@ -16,7 +16,7 @@ struct Batch {
   torch::Tensor prompt;          // [B, N]
   torch::Tensor prompt_lengths;  // [B]
   torch::Tensor decoder_input;   // [B, U]: BOS, then the target shifted right by one
-  torch::Tensor target;          // [B, U]: chain, ANS, answer, EOS; pad = no loss
+  torch::Tensor target;          // [B, U]: chain, ANS, answer, EOS, or a piece of text; pad = no loss
   torch::Tensor target_lengths;  // [B]
   int64_t target_tokens = 0;     // tokens that count in the loss
 };

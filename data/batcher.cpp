@@ -20,7 +20,7 @@ constexpr int64_t length_multiple = 8;
 
 }  // namespace
 
-Batcher::Batcher(const ExampleSource& source, int64_t tokens, uint64_t seed, int64_t positions)
+Batcher::Batcher(const Dataset& source, int64_t tokens, uint64_t seed, int64_t positions)
     : source_(source), tokens_(tokens), seed_(seed), positions_(positions) {
   if (tokens <= 0)
     throw std::invalid_argument(fmt::format("batcher: tokens must be positive, got {}", tokens));

@@ -8,14 +8,14 @@
 #include <vector>
 
 #include "data/batch.h"
-#include "data/example_source.h"
+#include "data/dataset.h"
 
 namespace giantrabbit::data {
 
 class Batcher {
  public:
   // positions: of the model's tables; padding alone takes neither prompts nor targets beyond them.
-  Batcher(const ExampleSource& source, int64_t tokens, uint64_t seed, int64_t positions = INT64_MAX);
+  Batcher(const Dataset& source, int64_t tokens, uint64_t seed, int64_t positions = INT64_MAX);
   Batch next();
   // Position = (pool, batch inside the pool); seek() rebuilds the same sequence from there.
   struct Position {
@@ -27,7 +27,7 @@ class Batcher {
 
  private:
   void fill();
-  const ExampleSource& source_;
+  const Dataset& source_;
   int64_t tokens_;
   uint64_t seed_;
   int64_t positions_;

@@ -7,28 +7,21 @@
 #include <string_view>
 #include <vector>
 
-#include "data/problem.h"
+#include "data/dataset.h"
 #include "data/split.h"
-#include "data/vocabulary.h"
 
 namespace giantrabbit::data {
-
-// One problem ready for a model: ids of the prompt and of chain + ANS + answer + EOS.
-struct Example {
-  Problem problem;
-  std::vector<int64_t> prompt;
-  std::vector<int64_t> target;
-};
 
 // Task names: "row-reduction" (RREF, 2x3 .. 3x5), "row-reduction-4x5" (RREF, that shape only), "exam" (the
 // nine families in turn), one exam family's name in lower case with dashes ("null", "fact-count"), or a task
 // of another domain (data/families/domains.cpp); "abc-sort-5x12" for 5 letters and length 12, any sizes.
-class ExampleSource {
+class ExampleSource : public Dataset {
  public:
   // Throws std::invalid_argument that lists the known tasks.
   ExampleSource(std::string_view task, ChainFormat format, Split split, uint64_t seed);
-  Example example(uint64_t index) const;
-  const Vocabulary& vocabulary() const { return vocabulary_; }  // the base words and those of the task
+  Example example(uint64_t index) const override;
+  // The base words and those of the task.
+  const Vocabulary& vocabulary() const override { return vocabulary_; }
   ChainFormat format() const { return format_; }
   static std::vector<std::string> tasks();
   // The vocabulary of every run of the task. Throws like the constructor.

@@ -10,6 +10,7 @@
 #include <torch/library.h>
 
 #include "data/batch.h"
+#include "data/example_source.h"
 #include "eval/run.h"
 #include "ops/attention_call.h"
 

@@ -15,6 +15,7 @@
 #include <torch/torch.h>
 
 #include "data/batcher.h"
+#include "data/example_source.h"
 #include "eval/run.h"
 #include "model/giant_rabbit.h"
 #include "model/loss.h"

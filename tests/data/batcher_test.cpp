@@ -7,6 +7,8 @@
 
 #include <gtest/gtest.h>
 
+#include "data/example_source.h"
+
 namespace giantrabbit::data {
 namespace {
 

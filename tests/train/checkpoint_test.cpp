@@ -6,6 +6,7 @@
 
 #include <gtest/gtest.h>
 
+#include "data/example_source.h"
 #include "model/safetensors.h"
 #include "tests/support/tensor_matchers.h"
 #include "tests/train/tiny_run.h"
