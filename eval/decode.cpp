@@ -9,25 +9,10 @@
 #include <fmt/format.h>
 
 #include "eval/clock.h"
+#include "eval/evaluation_mode.h"
 
 namespace giantrabbit::eval {
 namespace {
-
-// Evaluation mode while it lives; the caller's mode afterwards, also after an exception.
-class EvaluationMode {
- public:
-  explicit EvaluationMode(model::GiantRabbit& network)
-      : network_(network), was_training_(network->is_training()) {
-    network_->eval();
-  }
-  ~EvaluationMode() { network_->train(was_training_); }
-  EvaluationMode(const EvaluationMode&) = delete;
-  EvaluationMode& operator=(const EvaluationMode&) = delete;
-
- private:
-  model::GiantRabbit& network_;
-  bool was_training_;
-};
 
 struct Prompts {
   torch::Tensor ids;      // [B, N], padded behind

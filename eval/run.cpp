@@ -14,7 +14,6 @@
 #include <fmt/ranges.h>
 
 #include "data/atomic_file.h"
-#include "data/example_source.h"
 #include "eval/config_file.h"
 #include "eval/error_text.h"
 #include "model/safetensors.h"
@@ -59,6 +58,7 @@ void change(Run& run, model::OptionSet& options, const std::string& changes) {
       options.set_text("model." + item.substr(0, equals), item.substr(equals + 1));
     }
     run.config.validate();
+    run.task.validate(run.config);
   } catch (const model::OptionError& error) {
     throw model::OptionError(fmt::format("{}@{}: {}", run.directory.string(), changes, error.what()));
   }
@@ -72,6 +72,7 @@ std::string configuration_but_seed(const Run& run) {
   model::ModelConfig config = run.config;
   TaskConfig task = run.task;
   task.seed = 0;
+  task.text.clear();  // the fingerprint says which text it is
   model::OptionSet options;
   config.bind(options);
   task.bind(options);
@@ -88,19 +89,6 @@ int64_t row_label(std::string_view word) {
 }
 
 }  // namespace
-
-void TaskConfig::bind(model::OptionSet& options) {
-  std::vector<std::string> formats;
-  for (const auto known :
-       {data::ChainFormat::prod, data::ChainFormat::delta, data::ChainFormat::answer_only}) {
-    formats.emplace_back(data::chain_format_name(known));
-  }
-  std::vector<std::string> tasks = data::ExampleSource::tasks();
-  tasks.emplace_back("abc-sort-*");  // any number of letters and any length
-  options.add("data.task", &task, "problems to train on", std::move(tasks));
-  options.add("data.format", &format, "how a chain is written", std::move(formats));
-  options.add("data.seed", &seed, "seed of the problems", {0, INT64_MAX});
-}
 
 model::TokenTraits token_traits(const data::Vocabulary& vocabulary) {
   model::TokenTraits traits;
@@ -163,13 +151,14 @@ Run load_run(const std::filesystem::path& named, model::WeightType weights) {
   }
   try {
     run.config.validate();
+    run.task.validate(run.config);
   } catch (const model::OptionError& error) {
     throw std::runtime_error(fmt::format("{}: {}", (directory / "config.toml").string(), error.what()));
   }
   run.weights = weights;
   if (!changes.empty()) change(run, options, changes);
   run.configuration = configuration_but_seed(run);
-  run.vocabulary = data::ExampleSource::task_vocabulary(run.task.task);
+  run.vocabulary = run.task.vocabulary();
   run.vocabulary.verify(directory / "vocabulary.json");
   run.network = load_network(directory / "model.safetensors", run.config, token_traits(run.vocabulary));
   return run;

@@ -4,11 +4,13 @@
 #pragma once
 
 #include <filesystem>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "data/problem.h"
+#include "data/text_source.h"
 #include "data/vocabulary.h"
 #include "model/config.h"
 #include "model/giant_rabbit.h"
@@ -21,7 +23,20 @@ struct TaskConfig {
   std::string task = "row-reduction";
   std::string format = "prod";
   int64_t seed = 1;
-  void bind(model::OptionSet& options);  // "data.task", "data.format", "data.seed"
+  // For the task "text": the file, what it held when training began (data/text_source.h), and the characters
+  // of one window.
+  std::string text;
+  std::string text_fingerprint;
+  int64_t text_length = 512;
+
+  void bind(model::OptionSet& options);  // "data.task", "data.format", ..
+  // Throws model::OptionError for a task and a model that do not go together.
+  void validate(const model::ModelConfig& model) const;
+  bool is_text() const;
+  data::Vocabulary vocabulary() const;
+  // The text of the file, or of `elsewhere` unless that is empty. Throws std::runtime_error when it is not
+  // what training began with.
+  std::shared_ptr<const data::Text> open_text(const std::string& elsewhere = "") const;
 };
 
 struct Run {

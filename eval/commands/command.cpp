@@ -47,6 +47,17 @@ model::WeightType weights(const Parsed& parsed) {
   throw UsageError(fmt::format("--weights must be float32, bfloat16 or int8, got '{}'", text));
 }
 
+void check_kind(const Run& run, RunKind kind) {
+  if (run.task.is_text() == (kind == RunKind::text)) return;
+  throw UsageError(
+      kind == RunKind::text
+          ? fmt::format("{} was trained on the task {}, not on a text", run.name, run.task.task)
+          : fmt::format(
+                "{} was trained on a text, which has no problems to solve; giantrabbit-eval text judges "
+                "it",
+                run.name));
+}
+
 }  // namespace
 
 std::span<const Command> commands() {
@@ -58,6 +69,8 @@ std::span<const Command> commands() {
       Command{"inspect", "show what the heads of a run attended to, held against what each step needed",
               run_inspect},
       Command{"solve", "let a run solve one problem typed on the command line", run_solve},
+      Command{"text", "judge runs on the unseen part of the text they learned from, and let them write",
+              run_text},
       Command{"timing", "measure time and work per token against the length of the chain", run_timing},
   };
   return list;
@@ -123,6 +136,16 @@ double share_of_one(const Parsed& parsed, const std::string& name) {
   double value = 0;
   if (!read(text, value) || !(value > 0) || value > 1) {
     throw UsageError(fmt::format("--{} must be a number above 0 and at most 1, got '{}'", name, text));
+  }
+  return value;
+}
+
+double number(const Parsed& parsed, const std::string& name, double least, double most) {
+  const auto text = parsed.options[name].as<std::string>();
+  double value = 0;
+  if (!read(text, value) || !(value >= least && value <= most)) {
+    throw UsageError(
+        fmt::format("--{} must be a number from {:g} to {:g}, got '{}'", name, least, most, text));
   }
   return value;
 }
@@ -200,7 +223,7 @@ std::string common_task(std::span<const Run> runs, std::string_view remedy) {
   return runs.front().task.task;
 }
 
-std::vector<Run> load_runs(const Parsed& parsed, const std::string& float32_only) {
+std::vector<Run> load_runs(const Parsed& parsed, const std::string& float32_only, RunKind kind) {
   const auto check = [&](model::WeightType type) {
     if (!float32_only.empty() && type != model::WeightType::float32) throw UsageError(float32_only);
     return type;
@@ -210,6 +233,7 @@ std::vector<Run> load_runs(const Parsed& parsed, const std::string& float32_only
   for (const std::string& directory : parsed.runs) {
     runs.push_back(load_run(directory, type));
     check(runs.back().weights);
+    check_kind(runs.back(), kind);
   }
   make_names_distinct(runs);
   return runs;

@@ -34,6 +34,7 @@ void run_evict(std::span<const std::string> arguments);
 void run_exam(std::span<const std::string> arguments);
 void run_inspect(std::span<const std::string> arguments);
 void run_solve(std::span<const std::string> arguments);
+void run_text(std::span<const std::string> arguments);
 void run_timing(std::span<const std::string> arguments);
 
 // Options of one command. `--help` is always there.
@@ -59,6 +60,8 @@ int64_t whole_number(const Parsed& parsed, const std::string& name, int64_t leas
 int64_t whole_number(const std::string& name, const std::string& text, int64_t least, int64_t most);
 // --name as a number; throws UsageError unless it is above 0 and at most 1.
 double share_of_one(const Parsed& parsed, const std::string& name);
+// --name as a number from `least` to `most`; throws UsageError for anything else.
+double number(const Parsed& parsed, const std::string& name, double least, double most);
 // --name as numbers between commas; throws UsageError unless each is above 0 and at most 1.
 std::vector<double> shares(const Parsed& parsed, const std::string& name);
 // --name as increasing whole numbers between commas; throws UsageError for anything else.
@@ -72,9 +75,13 @@ void write_json(const Parsed& parsed, const nlohmann::ordered_json& document);
 // The task all runs were trained on; throws UsageError, naming `remedy`, when they differ.
 std::string common_task(std::span<const Run> runs, std::string_view remedy);
 
+// What a command judges: problems that are solved, or a text that is predicted.
+enum class RunKind { problems, text };
 // The runs that the arguments name, their names unique; --weights is for those whose name ends in no
-// "@weights=..". `float32_only`: a sentence, thrown as UsageError where a run is to have other weights.
-std::vector<Run> load_runs(const Parsed& parsed, const std::string& float32_only = "");
+// "@weights=..". `float32_only`: a sentence, thrown as UsageError where a run is to have other weights. A run
+// of another kind is a UsageError, too.
+std::vector<Run> load_runs(const Parsed& parsed, const std::string& float32_only = "",
+                           RunKind kind = RunKind::problems);
 
 // Sets the number of threads and throws UsageError unless `runs` names at least one run.
 void prepare(const Parsed& parsed);
