@@ -22,8 +22,11 @@ cxxopts::Options describe(const model::OptionSet& options) {
   cxxopts::Options description(
       "giantrabbit-train",
       "Trains an encoder - chain of thought - decoder model on problems whose every step is "
-      "checked.\nExample: giantrabbit-train --task row-reduction --attention sparsemax "
-      "--minutes 10 --out runs/sparse\n");
+      "checked, or its decoder alone on a text.\n"
+      "Examples: giantrabbit-train --task row-reduction --attention sparsemax --minutes 10 --out "
+      "runs/sparse\n"
+      "  giantrabbit-train --task text --text book.txt --encoder=false --thought-steps 0 --position rotary\n"
+      "    --minutes 30 --out runs/book\n");
   auto add = description.add_options();
   add("out", "directory of the run", cxxopts::value<std::string>());
   add("config", "TOML file with tables [data], [model] and [train]", cxxopts::value<std::string>());
@@ -94,6 +97,7 @@ CommandLine parse_command_line(int argc, const char* const* argv) {
   apply(result, options);
   line.config.model.validate();
   line.config.train.validate();
+  line.config.task.validate(line.config.model);
   return line;
 }
 

@@ -20,8 +20,8 @@ void TrainConfig::bind(model::OptionSet& options) {
               {"linear", "cosine"});
   options.add("train.final_fraction", &final_fraction, "share of the peak learning rate at the end", {0, 1});
   options.add("train.clip_norm", &clip_norm, "largest global norm of the gradient; 0: no clipping");
-  options.add("train.validation_items", &validation_items, "problems decoded at every validation",
-              {1, INT64_MAX});
+  options.add("train.validation_items", &validation_items,
+              "problems decoded, or windows of a text predicted, at every validation", {1, INT64_MAX});
   options.add("train.validation_interval", &validation_interval,
               "share of the run between validations; 0: at the end only", {0, 1});
   options.add("train.checkpoint_seconds", &checkpoint_seconds, "time between checkpoints");

@@ -45,9 +45,9 @@ int train(int argc, char** argv) {
   std::signal(SIGTERM, request_stop);
   giantrabbit::train::Trainer trainer(line.config, line.out, line.resume);
   const auto& config = line.config;
-  fmt::print("{}: {} parameters, attention {}, task {}, format {}\n", line.out.string(),
+  fmt::print("{}: {} parameters, attention {}, task {}, {}\n", line.out.string(),
              trainer.network()->parameter_count(), config.model.attention, config.task.task,
-             config.task.format);
+             config.task.is_text() ? config.task.text : "format " + config.task.format);
   if (!trainer.run(&stop_requested)) {
     fmt::print("stopped; everything is saved, continue with: giantrabbit-train --resume --out {}\n",
                line.out.string());

@@ -29,11 +29,10 @@ void Progress::finish(const ProgressState& state) { print(state, true); }
 
 void Progress::print(const ProgressState& state, bool last) {
   const double left = state.share > 0 ? state.seconds * (1 - state.share) / state.share : 0;
-  const std::string exact =
-      state.validation_exact < 0 ? "" : fmt::format("  exact {:.1f}%", 100 * state.validation_exact);
+  const std::string validation = state.validation.empty() ? "" : "  " + state.validation;
   const std::string line = fmt::format(
       "{}  {:3.0f}%  step {}  loss {:.4f}  {:.0f} tokens/s{}  {} gone, {} left", name_, 100 * state.share,
-      state.step, state.loss, state.tokens_per_second, exact, duration(state.seconds), duration(left));
+      state.step, state.loss, state.tokens_per_second, validation, duration(state.seconds), duration(left));
   if (terminal_) {
     fmt::print("\r\033[K{}{}", line, last ? "\n" : "");
   } else {

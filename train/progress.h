@@ -11,8 +11,8 @@ struct ProgressState {
   int64_t step = 0;
   double loss = 0;
   double tokens_per_second = 0;
-  double validation_exact = -1;  // negative before the first validation
-  double seconds = 0;            // so far
+  std::string validation;  // what the newest one found; empty before the first
+  double seconds = 0;      // so far
 };
 
 class Progress {

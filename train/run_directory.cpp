@@ -26,6 +26,7 @@ bool is_limit(const std::string& key) {
 bool is_lower(double limit, double before) { return limit > 0 && before > 0 && limit < before; }
 
 // A resumed run must be the run it continues: only its limits may differ, and the run may be past lower ones.
+// A text may lie in another place, its fingerprint says that it is the same.
 void check_same(const std::filesystem::path& file, RunConfig& config) {
   RunConfig written;
   model::OptionSet old_options = written.options();
@@ -33,6 +34,7 @@ void check_same(const std::filesystem::path& file, RunConfig& config) {
   const model::OptionSet options = config.options();
   for (size_t i = 0; i < options.options().size(); ++i) {
     const auto& option = options.options()[i];
+    if (option.key == "data.text") continue;
     const std::string now = options.text(option);
     const std::string then = old_options.text(old_options.options()[i]);
     if (is_limit(option.key) ? is_lower(std::stod(now), std::stod(then)) : now != then) {
@@ -93,7 +95,7 @@ RunDirectory::RunDirectory(std::filesystem::path path, RunConfig& config, const 
 }
 
 void RunDirectory::write_result(const model::GiantRabbit& network, const Counters& counters,
-                                double exact) const {
+                                const Validation& validation) const {
   const eval::Machine machine = eval::this_machine();
   data::write_file_atomically(
       path_ / "model.safetensors",
@@ -103,7 +105,7 @@ void RunDirectory::write_result(const model::GiantRabbit& network, const Counter
                                           {"tokens", counters.tokens},
                                           {"seconds", counters.seconds},
                                           {"processor_seconds", counters.processor_seconds},
-                                          {"validation_exact", exact},
+                                          {validation.result, validation.figures.at(validation.result)},
                                           {"cpu", machine.cpu},
                                           {"threads", machine.threads},
                                           {"library", machine.library},

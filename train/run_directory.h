@@ -1,7 +1,8 @@
 // The files of a run: config.toml and vocabulary.json at the start, model.safetensors and summary.json at the
 // end, each written atomically. A directory that already holds a run (a checkpoint, a model or lines of
 // metrics.jsonl) is refused unless the run is resumed with the same configuration (its limits - minutes,
-// steps, tokens - may be raised; one that was not set before may be any), and while a process trains there.
+// steps, tokens - may be raised; one that was not set before may be any; its text may lie elsewhere), and
+// while a process trains there.
 #pragma once
 
 #include <filesystem>
@@ -9,6 +10,7 @@
 #include "data/vocabulary.h"
 #include "train/checkpoint.h"
 #include "train/config.h"
+#include "train/training_data.h"
 
 namespace giantrabbit::train {
 
@@ -34,7 +36,8 @@ class RunDirectory {
   std::filesystem::path checkpoints() const { return path_ / "checkpoints"; }
   std::filesystem::path metrics() const { return path_ / "metrics.jsonl"; }
   const std::filesystem::path& path() const { return path_; }
-  void write_result(const model::GiantRabbit& network, const Counters& counters, double exact) const;
+  void write_result(const model::GiantRabbit& network, const Counters& counters,
+                    const Validation& validation) const;
 
  private:
   bool holds_run() const;

@@ -11,7 +11,6 @@
 
 #include <ATen/autocast_mode.h>
 
-#include "eval/evaluator.h"
 #include "model/loss.h"
 #include "train/lr_schedule.h"
 
@@ -55,15 +54,13 @@ class MixedPrecision {
 
 Trainer::Trainer(RunConfig& config, const std::filesystem::path& out, bool resume)
     : config_(config),
-      source_(config.task.task, data::parse_chain_format(config.task.format), data::Split::train,
-              static_cast<uint64_t>(config.task.seed)),
-      validation_(config.task.task, source_.format(), data::Split::validation, 1),
-      directory_(out, config, source_.vocabulary(), resume),
-      batcher_(source_, config.train.batch_tokens, static_cast<uint64_t>(config.task.seed),
+      data_(open_training_data(config)),
+      directory_(out, config, data_.examples->vocabulary(), resume),
+      batcher_(*data_.examples, config.train.batch_tokens, static_cast<uint64_t>(config.task.seed),
                config.model.max_positions),
       progress_(out.filename().empty() ? out.parent_path().filename().string() : out.filename().string()) {
   torch::manual_seed(static_cast<uint64_t>(config.task.seed));
-  network_ = model::GiantRabbit(config.model, eval::token_traits(source_.vocabulary()));
+  network_ = model::GiantRabbit(config.model, eval::token_traits(data_.examples->vocabulary()));
   optimizer_.emplace(network_, config.train);
   counters_.next_validation = config.train.validation_interval;
   if (resume) {
@@ -131,25 +128,20 @@ double Trainer::step() {
   return value;
 }
 
-double Trainer::validate() {
-  std::vector<data::Problem> problems;
-  for (int64_t i = 0; i < config_.train.validation_items; ++i) {
-    problems.push_back(validation_.example(static_cast<uint64_t>(i)).problem);
-  }
-  const eval::Evaluation evaluation =
-      eval::evaluate(network_, source_.vocabulary(), problems, source_.format());
+Validation Trainer::validate() {
+  Validation validation = data_.validator->validate(network_);
+  validation_text_ = validation.text;
   // A finished run that is resumed validates again for its summary; its line is written already.
   if (counters_.validated_step < counters_.step) {
-    log_->write({{"step", counters_.step},
-                 {"tokens", counters_.tokens},
-                 {"seconds", counters_.seconds},
-                 {"processor_seconds", counters_.processor_seconds},
-                 {"validation_exact", evaluation.exact()},
-                 {"validation_chain_valid", evaluation.chain_valid()},
-                 {"validation_items", problems.size()}});
+    nlohmann::ordered_json line = {{"step", counters_.step},
+                                   {"tokens", counters_.tokens},
+                                   {"seconds", counters_.seconds},
+                                   {"processor_seconds", counters_.processor_seconds}};
+    line.update(validation.figures);
+    log_->write(line);
     counters_.validated_step = counters_.step;
   }
-  return evaluation.exact();
+  return validation;
 }
 
 // A validation or an update may last longer than the interval: what was missed is not made up for.
@@ -185,7 +177,7 @@ void Trainer::checkpoint() {
 
 ProgressState Trainer::progress_state() const {
   const double speed = counters_.seconds > 0 ? static_cast<double>(counters_.tokens) / counters_.seconds : 0;
-  return {share(), counters_.step, running_loss_, speed, exact_, counters_.seconds};
+  return {share(), counters_.step, running_loss_, speed, validation_text_, counters_.seconds};
 }
 
 bool Trainer::run(const volatile std::sig_atomic_t* stop) {
@@ -199,7 +191,7 @@ bool Trainer::run(const volatile std::sig_atomic_t* stop) {
     progress_.show(progress_state());
     if (config_.train.validation_interval > 0 && share() >= counters_.next_validation && share() < 1) {
       const double before = counters_.seconds;
-      exact_ = validate();
+      validate();
       tick();
       advance_validation();
       counters_.interval_start +=
@@ -212,10 +204,10 @@ bool Trainer::run(const volatile std::sig_atomic_t* stop) {
     }
   }
   log_interval(true);
-  exact_ = validate();
+  const Validation validation = validate();
   tick();
   checkpoint();  // behind the last line: a run killed before it drops that line and writes it once more
-  directory_.write_result(network_, counters_, exact_);
+  directory_.write_result(network_, counters_, validation);
   progress_.finish(progress_state());
   return true;
 }

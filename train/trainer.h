@@ -6,9 +6,9 @@
 
 #include <csignal>
 #include <optional>
+#include <string>
 
 #include "data/batcher.h"
-#include "data/example_source.h"
 #include "model/giant_rabbit.h"
 #include "train/checkpoint.h"
 #include "train/config.h"
@@ -16,6 +16,7 @@
 #include "train/optimizer.h"
 #include "train/progress.h"
 #include "train/run_directory.h"
+#include "train/training_data.h"
 
 namespace giantrabbit::train {
 
@@ -38,15 +39,14 @@ class Trainer {
   double share() const;
   void require_finite(const char* what, double value) const;
   void tick();
-  double validate();
+  Validation validate();
   void advance_validation();
   void log_interval(bool force);
   void checkpoint();  // throws where a weight is not finite: such a run could not be continued
   ProgressState progress_state() const;
 
   RunConfig& config_;
-  data::ExampleSource source_;
-  data::ExampleSource validation_;
+  TrainingData data_;
   RunDirectory directory_;
   model::GiantRabbit network_{nullptr};
   std::optional<Optimizer> optimizer_;
@@ -55,8 +55,8 @@ class Trainer {
   std::optional<MetricsLog> log_;
   Progress progress_;
 
-  double exact_ = -1;        // newest validation
-  double running_loss_ = 0;  // decaying mean for the live line
+  std::string validation_text_;  // of the newest validation, for the live line
+  double running_loss_ = 0;      // decaying mean for the live line
   double last_checkpoint_ = 0;
   double clock_ = 0;  // steady clock at the last tick
   double processor_clock_ = 0;

@@ -61,5 +61,23 @@ expect 0 "softmax, attention softmax" inspect abc/softmax abc/sparsemax --proble
 expect 2 "--trace goes with --problem or --item" inspect abc/softmax --trace
 expect 2 "has no word \"d\"" inspect abc/softmax --problem "ABC d a" --trace
 
+# A text run: judged, writing, its text in another place, and refused where there are problems to solve.
+seq 3000 >numbers.txt
+"$train" --task text --text numbers.txt --text-length 64 --encoder=false --thought-steps 0 --position rotary --width 16 \
+  --heads 2 --feed-forward 32 --decoder-layers 1 --steps 2 --batch-tokens 128 --out text/a >out 2>err || report "no text run"
+expect 0 "694 of 694" text text/a
+expect 0 "96 of 694" text text/a text/a@window=8 --count 2 --json text.json
+grep -qF '"bits_per_character"' text.json || report "the JSON lacks the bits per character"
+expect 0 "a writes:" text text/a --count 1 --sample 20 --start 12
+expect 2 "has no problems to solve; giantrabbit-eval text judges it" compare text/a
+expect 2 "has no problems to solve" solve text/a --problem "RREF 1 2 3 ; 3 4 5"
+expect 2 "was trained on the task row-reduction, not on a text" text one/run
+expect 2 "model.output: 'sparsemax' gives some characters no probability" text text/a@output=sparsemax
+mv numbers.txt moved.txt
+expect 1 "cannot read numbers.txt: No such file" text text/a
+expect 0 "694 of 694" text text/a --text moved.txt
+echo >>moved.txt
+expect 1 "moved.txt: not the text that training began with" text text/a --text moved.txt
+
 [ $failures -eq 0 ] && echo "all checks on runs passed"
 exit $failures

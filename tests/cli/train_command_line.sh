@@ -47,6 +47,18 @@ refuse 1 "$folder: not a regular file" $none --config "$folder"
 refuse 1 "/dev/null: not a regular file" $none --config /dev/null
 refuse 2 "nothing says when to stop" $none --resume=false
 refuse 2 "train.validation_items: expected an integer of at least 1, got 0" $none --steps 5 --validation-items 0
+decoder="--task text --encoder=false --thought-steps 0"
+refuse 2 "data.text: the task text needs a file" $none --steps 5 $decoder
+refuse 2 "data.text: only the task text reads a file" $none --steps 5 --text "$0"
+refuse 2 "model.encoder: a text has no prompt" $none --steps 5 --task text --text "$0"
+refuse 2 "model.thought_steps: a text has no prompt" $none --steps 5 --task text --text "$0" --encoder=false
+refuse 2 "model.output: 'sparsemax' gives some characters no probability" $none --steps 5 $decoder --text "$0" \
+  --output sparsemax
+refuse 1 "cannot read $folder/none.txt: No such file" $none --steps 5 $decoder --text "$folder/none.txt"
+refuse 1 "cannot read $folder: Is a directory" $none --steps 5 $decoder --text "$folder"
+: >"$folder/empty.txt"
+refuse 1 "$folder/empty.txt: 0 characters are too few" $none --steps 5 $decoder --text "$folder/empty.txt"
+refuse 1 "must hold at least one window of 9999" $none --steps 5 $decoder --text "$0" --text-length 9999
 printf '[train]\nsteps = 5\n\n[model]\nwidth = "wide"\n' >"$folder/bad.toml"
 refuse 2 "$folder/bad.toml, line 5: model.width: expected an integer" $none --config "$folder/bad.toml"
 printf '[model]\nwidht = 5\n' >"$folder/bad.toml"
@@ -94,6 +106,19 @@ run 1 whole $small
 grep -q "already holds a run" "$folder/err" || report "a second run into the same directory is not refused"
 run 1 whole --resume --width 32
 grep -q "model.width = 16" "$folder/err" || report "a changed option is not refused"
+
+# A text run goes on with the text that it began with only.
+cp "$0" "$folder/text.txt"
+small_text="$decoder --text-length 64 --position rotary --width 16 --heads 2 --feed-forward 32 --decoder-layers 1
+  --batch-tokens 128 --validation-items 2"
+run 0 text $small_text --text "$folder/text.txt" --steps 2
+grep -q '"validation_bits_per_character"' "$folder/text/summary.json" || report "no bits per character in the summary"
+grep -q "bits per character" "$folder/out" || report "no bits per character in the live line"
+run 0 text --resume --steps 3
+echo >>"$folder/text.txt"
+run 1 text --resume --steps 4
+grep -q "text.txt: not the text that training began with" "$folder/err" || report "a changed text is not refused"
+[ "$(wc -l <"$folder/err")" -eq 1 ] || report "the error of a changed text is not one line"
 
 # interrupt SIGNAL DIRECTORY PATTERN ARGUMENTS..: sends the signal as soon as the run has written a file of that name.
 # The process is watched, not waited for, hence the loop.

@@ -38,6 +38,21 @@ inline std::filesystem::path fresh_directory(const std::string& name) {
   return directory;
 }
 
+// The same for a text, which is written into the folder above the run's.
+inline RunConfig text_run_config() {
+  RunConfig config = run_config();
+  config.model.encoder = false;
+  config.model.thought_steps = 0;
+  config.model.position = "rotary";
+  config.task.task = "text";
+  config.task.text_length = 32;
+  config.task.text = (std::filesystem::path(testing::TempDir()) / "train_text.txt").string();
+  std::string text;
+  for (int i = 0; i < 300; ++i) text += "line " + std::to_string(i * i) + "\n";
+  data::write_file_atomically(config.task.text, text);
+  return config;
+}
+
 inline constexpr const char* last_checkpoint = "checkpoints/step-00000012.safetensors";
 
 // The lines of metrics.jsonl without what the clock decides.

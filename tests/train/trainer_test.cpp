@@ -6,6 +6,7 @@
 
 #include <ATen/autocast_mode.h>
 
+#include "data/example_source.h"
 #include "eval/decode.h"
 #include "model/loss.h"
 #include "ops/attention_call.h"
@@ -186,6 +187,64 @@ TEST(TrainerTest, StoppingAtEveryStepChangesNothing) {
     finished = Trainer(config, parts, start > 0).run(&stop_now);
   EXPECT_TRUE(finished);
   expect_same_run(parts, whole);
+}
+
+TEST(TrainerTest, AStoppedTextRunEndsWithTheSameBits) {
+  RunConfig config = tiny::text_run_config();
+  const fs::path whole = whole_run("whole_text", config), parts = tiny::fresh_directory("text_parts");
+  bool finished = false;
+  for (int start = 0; start < 13 && !finished; ++start) {
+    RunConfig resumed = tiny::text_run_config();  // without the fingerprint: the run's own counts
+    finished = Trainer(resumed, parts, start > 0).run(&stop_now);
+  }
+  EXPECT_TRUE(finished);
+  expect_same_run(parts, whole);
+}
+
+TEST(TrainerTest, ATextRunIsValidatedInBitsPerCharacter) {
+  RunConfig config = tiny::text_run_config();
+  config.train.steps = 60;
+  config.train.batch_tokens = 256;
+  config.train.learning_rate = config.train.muon_learning_rate = 1e-2;
+  const fs::path directory = whole_run("text_bits", config);
+  std::vector<double> bits;
+  for (const std::string& line : tiny::timeless_metrics(directory)) {
+    const auto parsed = nlohmann::json::parse(line);
+    EXPECT_FALSE(parsed.contains("validation_exact"));
+    if (!parsed.contains("validation_bits_per_character")) continue;
+    bits.push_back(parsed["validation_bits_per_character"]);
+    // The first window counts its 32 characters, the other one its second half.
+    EXPECT_EQ(parsed["validation_characters"], 32 + 16);
+    EXPECT_EQ(parsed["validation_items"], 2);
+  }
+  ASSERT_EQ(bits.size(), 2U);
+  EXPECT_LT(bits[1], bits[0]);
+  EXPECT_LT(bits[1], 4) << "16 different characters: no more than 4 bits, of 263 words 8";
+  const auto summary = nlohmann::json::parse(data::read_file(directory / "summary.json"));
+  EXPECT_EQ(summary.at("validation_bits_per_character"), bits[1]);
+  EXPECT_FALSE(summary.contains("validation_exact"));
+}
+
+TEST(TrainerTest, AChangedTextIsRefusedAndAMovedOneIsNot) {
+  RunConfig config = tiny::text_run_config();
+  const fs::path directory = tiny::fresh_directory("changed_text");
+  EXPECT_FALSE(Trainer(config, directory, false).run(&stop_now));
+  EXPECT_TRUE(data::read_file(directory / "config.toml").find(config.task.text_fingerprint) !=
+              std::string::npos);
+  const fs::path moved = config.task.text + ".moved";
+  fs::rename(config.task.text, moved);
+  EXPECT_NE(tiny::error_of([&] { Trainer(config, directory, true); }).find("No such file"),
+            std::string::npos);
+  const std::string text = data::read_file(moved);
+  config.task.text = moved.string();
+  EXPECT_FALSE(Trainer(config, directory, true).run(&stop_now));
+  data::write_file_atomically(moved, text + "x");
+  const std::string error = tiny::error_of([&] { Trainer(config, directory, true); });
+  EXPECT_NE(error.find("not the text that training began with"), std::string::npos) << error;
+  // A configuration that says nothing of the text it means is held against the run's.
+  config.task.text_fingerprint.clear();
+  const std::string other = tiny::error_of([&] { Trainer(config, directory, true); });
+  EXPECT_NE(other.find("the run was started with data.text_fingerprint"), std::string::npos) << other;
 }
 
 TEST(TrainerTest, LinesBehindTheCheckpointAreWrittenAgain) {
