@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Sets up and builds: Debian packages that are missing, LibTorch from the Python index into .libtorch/, then CMake
 # into build/. A second run downloads nothing. Arguments go to CMake's configure step, for example -DGR_BENCH=ON;
-# BUILD_DIR chooses another build folder, GR_LIBTORCH=<folder> uses a LibTorch that is already there.
+# BUILD_DIR chooses another build folder, GR_LIBTORCH=<folder> uses a LibTorch that is already there, EXTRA_PACKAGES
+# names more Debian packages.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -36,7 +37,8 @@ install_libtorch() {
   echo "${torch_packages[*]}" >$stamp
 }
 
-install_debian_packages "${packages[@]}"
+# shellcheck disable=SC2086  # the extra packages are words
+install_debian_packages "${packages[@]}" ${EXTRA_PACKAGES:-}
 install_debian_packages "${optional_packages[@]}" ||
   echo "build.sh: ${optional_packages[*]} could not be installed; reports will have tables only" >&2
 [ -n "${GR_LIBTORCH:-}" ] || install_libtorch
