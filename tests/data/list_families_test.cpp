@@ -29,7 +29,7 @@ std::vector<int> numbers_of(std::span<const std::string> words) {
 bool list_answer_is_right(const Words& prompt, const Words& words) {
   std::vector<int> list = numbers_of(std::span(prompt).subspan(1));
   const std::vector<int> answer = numbers_of(words);
-  if (prompt[0] == "COPY") return answer == list;
+  if (prompt[0] == "COPY" || prompt[0] == "LONG_COPY") return answer == list;
   if (prompt[0] == "REVERSE") {
     std::reverse(list.begin(), list.end());
     return answer == list;

@@ -20,8 +20,9 @@ constexpr double kElmanTolerance = 1e-12;
 
 std::vector<json> elman_cases() {
   std::vector<json> cases;
-  for (json& item : test_support::load_golden("chapter3_golden.json")["cases"]) {
-    if (item["exercise"] == 1 && item.contains("inputs")) cases.push_back(std::move(item));
+  const json file = test_support::load_golden("chapter3_golden.json");
+  for (const json& item : file["cases"]) {
+    if (item["exercise"] == 1 && item.contains("inputs")) cases.push_back(item);
   }
   return cases;
 }

@@ -185,7 +185,7 @@ TEST(ModelConfigTest, EveryFieldIsAnOption) {
   ModelConfig config;
   OptionSet set;
   config.bind(set);
-  EXPECT_EQ(set.options().size(), 22u);
+  EXPECT_EQ(set.options().size(), 26u);
   for (const auto& option : set.options()) {
     EXPECT_TRUE(option.key.starts_with("model.")) << option.key;
     EXPECT_FALSE(option.help.empty()) << option.key;
