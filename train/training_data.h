@@ -29,6 +29,7 @@ struct TrainingData {
   std::unique_ptr<data::Dataset> examples;
   std::unique_ptr<Validator> validator;
 };
+
 // Reads the text of a text run and writes its fingerprint into the configuration, or, where it holds one,
 // throws std::runtime_error unless it is that.
 TrainingData open_training_data(RunConfig& config);
