@@ -3,33 +3,19 @@
 #include <ATen/Functions.h>
 
 #include "ops/cpu/attention_matrix.h"
-#include "ops/cpu/lsh_problem.h"
+#include "ops/cpu/lsh_tile.h"
 
 namespace giantrabbit::ops {
 namespace {
 
 constexpr int64_t kVectors = 64;  // rotated at a time
 
-// The first place of the largest number in [rotated, -rotated].
-template <class A>
-int64_t bucket_of(const A* rotated, int64_t count) {
-  int64_t best = 0;
-  for (int64_t j = 1; j < count; ++j) {
-    if (rotated[j] > rotated[best]) best = j;
-  }
-  int64_t lowest = 0;
-  for (int64_t j = 1; j < count; ++j) {
-    if (rotated[j] < rotated[lowest]) lowest = j;
-  }
-  return -rotated[lowest] > rotated[best] ? count + lowest : best;
-}
-
 template <class A>
 int64_t bucket_of(const A* rotated, at::IntArrayRef bucket_counts) {
   int64_t bucket = 0;
   int64_t before = 1;
   for (const int64_t count : bucket_counts) {
-    bucket += before * bucket_of(rotated, count / 2);
+    bucket += before * cpu::lsh_functions_of<A>().bucket(rotated, count / 2);
     before *= count;
     rotated += count / 2;
   }
@@ -65,12 +51,13 @@ class Hashing {
       for (int64_t block = begin; block < end; ++block) {
         const int64_t first = block * kVectors;
         const int64_t count = std::min(kVectors, length_ - first);
-        for (int64_t round = 0; round < rounds_; ++round) {
-          scratch.rotate(first, count, round);
-          for (int64_t i = 0; i < count; ++i) {
-            const bool padding = head.valid != nullptr && !head.valid[first + i];
+        scratch.rotate(first, count);
+        for (int64_t i = 0; i < count; ++i) {
+          const bool padding = head.valid != nullptr && !head.valid[first + i];
+          for (int64_t round = 0; round < rounds_; ++round) {
+            const A* rotated = scratch.rotated.row(i) + round * columns_;
             head.buckets[round * length_ + first + i] =
-                round * in_round + (padding ? buckets : bucket_of(scratch.rotated.row(i), bucket_counts_));
+                round * in_round + (padding ? buckets : bucket_of(rotated, bucket_counts_));
           }
         }
       }
@@ -81,16 +68,17 @@ class Hashing {
   struct ScratchRotation {
     ScratchRotation(const Hashing& of, const HashedHead<A>& head)
         : rotations(of.width_, of.rounds_ * of.columns_),
-          rotated(kVectors, of.columns_),
+          rotated(kVectors, of.rounds_ * of.columns_),
           hashing(of),
           vectors(head.vectors) {
       const int64_t columns = of.rounds_ * of.columns_;
       cpu::pack_rows<A, A>({head.rotations, columns, 1, of.width_, columns}, A(1), rotations);
     }
-    void rotate(int64_t first, int64_t count, int64_t round) {
-      cpu::matrix_product<A>(
-          {count, hashing.columns_, hashing.width_}, {vectors + first * hashing.width_, hashing.width_, 1},
-          {rotations.row(0) + round * hashing.columns_, rotations.stride()}, rotated.result(), false);
+    // By all rounds at once: one of them alone is a narrow matrix.
+    void rotate(int64_t first, int64_t count) {
+      cpu::matrix_product<A>({count, hashing.rounds_ * hashing.columns_, hashing.width_},
+                             {vectors + first * hashing.width_, hashing.width_, 1}, rotations.right(),
+                             rotated.result(), false);
     }
     cpu::ScratchMatrix<A> rotations;
     cpu::ScratchMatrix<A> rotated;

@@ -102,6 +102,25 @@ void weights(const LshRow& row, T log_sum, T* scores) {
   });
 }
 
+// The largest number of [row, -row] is at least 0, so zeros behind the row do not count.
+template <class T>
+int64_t bucket(const T* row, int64_t count) {
+  constexpr int64_t kCount = Lanes<T>::count;
+  const auto part = [&](int64_t j) {
+    return j + kCount <= count ? load(row + j) : load_part(row + j, count - j, T(0));
+  };
+  Vec<T> lanes{};
+  for (int64_t j = 0; j < count; j += kCount) lanes = larger(larger(part(j), -part(j)), lanes);
+  const T largest = lane_maximum<T>(lanes);
+  for (const T wanted : {largest, -largest}) {
+    for (int64_t j = 0; j < count; j += kCount) {
+      const uint64_t bits = lane_bits<T>(part(j) == broadcast(wanted));
+      if (bits != 0) return (wanted == largest ? 0 : count) + j + __builtin_ctzll(bits);
+    }
+  }
+  return 0;  // not a number
+}
+
 template <class T>
 void score_grads(const T* weights, T mean, T scale, int64_t count, T* grads) {
   for (int64_t j = 0; j < count; j += Lanes<T>::count) {
@@ -113,8 +132,8 @@ void score_grads(const T* weights, T mean, T scale, int64_t count, T* grads) {
 }  // namespace
 
 const LshFunctions lsh_functions = {
-    {hide<float>, exponentials<float>, weights<float>, score_grads<float>},
-    {hide<double>, exponentials<double>, weights<double>, score_grads<double>},
+    {hide<float>, exponentials<float>, weights<float>, bucket<float>, score_grads<float>},
+    {hide<double>, exponentials<double>, weights<double>, bucket<double>, score_grads<double>},
 };
 
 }  // namespace giantrabbit::ops::cpu::GR_CAPABILITY

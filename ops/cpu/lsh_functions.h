@@ -32,6 +32,8 @@ struct LshFunctionsOf {
   LshRowSum<T> (*exponentials)(const LshRow& row, T* scores);
   // The same with a known log-sum-exp in the place of `top`.
   void (*weights)(const LshRow& row, T log_sum, T* scores);
+  // The place of the largest number in [row, -row], the first of equal ones.
+  int64_t (*bucket)(const T* row, int64_t count);
   // grads = scale * weights * (grads - mean), and 0 where the weight is 0.
   void (*score_grads)(const T* weights, T mean, T scale, int64_t count, T* grads);
 };
