@@ -5,7 +5,6 @@
 #include <cmath>
 #include <ctime>
 #include <functional>
-#include <limits>
 #include <stdexcept>
 
 #include <fmt/format.h>
@@ -14,9 +13,6 @@
 #include "eval/pattern_match.h"
 #include "eval/peak_memory.h"
 #include "eval/shared_heads.h"
-#include "model/attention_core.h"
-#include "ops/lsh_attention.h"
-#include "ops/sparsemax.h"
 
 namespace giantrabbit::eval {
 namespace {
@@ -55,31 +51,12 @@ data::Words solution(const data::Problem& problem, data::ChainFormat format) {
   return data::find_family(problem.prompt.at(0)).solve(problem.prompt, format);
 }
 
-// Exact weights of all heads, [H, N, N].
-torch::Tensor exact_weights(const torch::Tensor& query, const torch::Tensor& visible,
-                            const model::AttentionCore& core) {
-  const torch::Tensor key = ops::lsh_shared_keys(query);
-  const torch::Tensor scores =
-      (query.matmul(key.transpose(-2, -1)) * core.scale())
-          .masked_fill(visible.logical_not(), -std::numeric_limits<double>::infinity())
-          .squeeze(0);
-  switch (core.normalizer()) {
-    case ops::Normalizer::sparsemax:
-      return ops::sparsemax(scores);
-    case ops::Normalizer::entmax15:
-      return ops::entmax15(scores);
-    default:
-      return scores.softmax(-1);
-  }
-}
-
 // One sequence in one layer. The first position sees itself whatever the pattern is, and does not count.
 void match_layer(std::vector<Candidate>& all, size_t layer, const Heads& heads, double mass) {
   const auto rows = [](const torch::Tensor& matrix) { return matrix.slice(0, 1); };
   const int64_t count = heads.query.size(1);
   const model::SharedAttention& full = all.front().layers[layer].attention;
-  const torch::Tensor weights =
-      exact_weights(heads.query, full->visible(heads.query), model::AttentionCore(all.front().run.config));
+  const torch::Tensor weights = full->weights(heads.query).squeeze(0);
   const torch::Tensor exact = full->attend(heads);
   for (Candidate& candidate : all) {
     const model::SharedAttention& attention = candidate.layers[layer].attention;
@@ -104,23 +81,14 @@ double processor_seconds(const std::function<void()>& call, int calls) {
   return (now() - start) / calls;
 }
 
-// Forward and backward. The random pattern's lists are drawn beforehand: they are no part of attention.
+// Forward and backward.
 std::function<void()> training_of(const Candidate& candidate, const Heads& heads) {
   const torch::Tensor query = heads.query.detach().clone().requires_grad_();
   const torch::Tensor value = heads.value.detach().clone().requires_grad_();
   const torch::Tensor grad = torch::ones_like(value);
   const model::SharedAttention attention = candidate.layers.front().attention;
-  if (candidate.line.pattern != "random") {
-    return [=]() mutable {
-      torch::autograd::grad({attention->attend({query, value})}, {query, value}, {grad});
-    };
-  }
-  const ops::SparseMask mask =
-      ops::SparseMask::from_dense(attention->visible(query.detach()).squeeze(0).squeeze(0));
-  const model::AttentionCore core(candidate.run.config);
-  return [=] {
-    const torch::Tensor result = core.attend(query, ops::lsh_shared_keys(query), value, mask, nullptr, "");
-    torch::autograd::grad({result}, {query, value}, {grad});
+  return [=]() mutable {
+    torch::autograd::grad({attention->attend({query, value})}, {query, value}, {grad});
   };
 }
 
@@ -131,6 +99,7 @@ void time_all(std::vector<Candidate>& all, const Heads& heads) {
   std::vector<int> repeats;
   for (Candidate& candidate : all) {
     calls.push_back(training_of(candidate, heads));
+    calls.back()();  // draws the random pattern's lists
     candidate.line.peak_bytes = peak_allocated(calls.back());
     const double once = std::max(processor_seconds(calls.back(), 1), 1e-7);
     repeats.push_back(static_cast<int>(std::ceil(std::clamp(kTurnSeconds / once, 1.0, 1000.0))));
@@ -180,8 +149,7 @@ PatternReport compare_patterns(const std::string& run, Run& trained, std::span<c
                                const std::vector<int64_t>& rounds) {
   std::vector<Candidate> all = candidates(run, rounds);
   PatternReport report;
-  const bool sparse = model::AttentionCore(trained.config).normalizer() != ops::Normalizer::softmax;
-  report.mass = sparse ? 1.0 : softmax_mass;
+  report.mass = trained.config.attention == "softmax" ? softmax_mass : 1.0;
   Heads longest;
   {
     const torch::NoGradGuard no_grad;

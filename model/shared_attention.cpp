@@ -7,6 +7,7 @@
 #include "ops/lsh_attention.h"
 #include "ops/reference/lsh_attention.h"
 #include "ops/sparse_mask_attention.h"
+#include "ops/sparsemax.h"
 
 namespace giantrabbit::model {
 namespace {
@@ -68,16 +69,19 @@ ops::SparseMask SharedAttentionImpl::earlier_mask(int64_t queries) const {
   ops::SparseMask mask;
   mask.causal = true;
   if (config_.shared_attention == "window") mask.window = config_.lsh_rounds * config_.lsh_chunk;
-  if (config_.shared_attention == "random") {
+  if (config_.shared_attention != "random") return mask;
+  if (!drawn_.row_offsets || drawn_.row_offsets->size(0) != queries + 1) {
     std::vector<torch::Tensor> rows;
     std::vector<int64_t> offsets{0};
     for (int64_t i = 0; i < queries; ++i) {
       rows.push_back(random_keys(i + 1));
       offsets.push_back(offsets.back() + rows.back().numel());
     }
-    mask.row_offsets = torch::tensor(offsets, torch::kInt64);
-    mask.key_indices = queries > 0 ? torch::cat(rows) : torch::empty({0}, torch::kInt64);
+    drawn_.row_offsets = torch::tensor(offsets, torch::kInt64);
+    drawn_.key_indices = queries > 0 ? torch::cat(rows) : torch::empty({0}, torch::kInt64);
   }
+  mask.row_offsets = drawn_.row_offsets;
+  mask.key_indices = drawn_.key_indices;
   return mask;
 }
 
@@ -111,6 +115,21 @@ torch::Tensor SharedAttentionImpl::visible(const torch::Tensor& query) const {
   }
   if (length > 0) permitted.select(2, 0).select(2, 0).fill_(true);
   return permitted;
+}
+
+torch::Tensor SharedAttentionImpl::weights(const torch::Tensor& query) const {
+  const torch::NoGradGuard no_grad;
+  const torch::Tensor scores = (query.matmul(ops::lsh_shared_keys(query).transpose(-2, -1)) * core_.scale())
+                                   .masked_fill(visible(query).logical_not(), -INFINITY);
+  switch (core_.normalizer()) {
+    case ops::Normalizer::softmax:
+      return scores.softmax(-1);
+    case ops::Normalizer::sparsemax:
+      return ops::sparsemax(scores);
+    case ops::Normalizer::entmax15:
+      return ops::entmax15(scores);
+  }
+  return {};
 }
 
 torch::Tensor SharedAttentionImpl::forward(const torch::Tensor& x, Trace* trace, const std::string& name) {

@@ -53,6 +53,8 @@ class SharedAttentionImpl : public torch::nn::Module {
   torch::Tensor attend(const Heads& heads) const;
   // Which keys it shows to each query, [B or 1, H or 1, M, M] bool.
   torch::Tensor visible(const torch::Tensor& query) const;
+  // Their weights, every key once, [B, H, M, M]. Not differentiable.
+  torch::Tensor weights(const torch::Tensor& query) const;
 
   torch::Tensor query_value;  // [2 D, D]
   torch::Tensor out;          // [D, D]
@@ -69,6 +71,7 @@ class SharedAttentionImpl : public torch::nn::Module {
   ModelConfig config_;
   int64_t layer_;
   AttentionCore core_;
+  mutable ops::SparseMask drawn_;  // the random pattern's lists of the newest length
 };
 TORCH_MODULE(SharedAttention);
 

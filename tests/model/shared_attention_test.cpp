@@ -62,6 +62,8 @@ TEST_P(SharedAttentionTest, IsAttentionOverWhatItShows) {
                                      ops::SparseMask::from_dense(visible), core.normalizer(), core.scale());
       EXPECT_TRUE(tensors_close(layer->attend(heads), expected, kSharedTolerance))
           << attention << ", length " << length;
+      EXPECT_TRUE(tensors_close(layer->weights(heads.query).matmul(heads.value), expected, kSharedTolerance))
+          << attention << ", length " << length;
     }
   }
 }
