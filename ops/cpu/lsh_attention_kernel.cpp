@@ -10,7 +10,9 @@
 namespace giantrabbit::ops {
 namespace {
 
+// The rows themselves where they are as wanted.
 at::Tensor in_order_of(const at::Tensor& like, const at::Tensor& rows) {
+  if (like.is_contiguous() && like.scalar_type() == rows.scalar_type()) return rows;
   return empty_like_heads(like, rows.sizes()).copy_(rows);
 }
 
@@ -32,7 +34,9 @@ LshForTraining forward_rows(const LshCall& call) {
     if (problem.length > 0) support = cpu::lsh_sparse_forward(problem, output);
     kept.insert(kept.end(), {support.row_offsets, support.key_indices, support.weights});
   }
-  return {in_order_of(call.query, output), kept};
+  const at::Tensor result = in_order_of(call.query, output);
+  const bool is_kept = problem.normalizer == Normalizer::softmax && result.is_same(output);
+  return {is_kept ? output.clone() : result, kept};
 }
 
 LshForTraining lsh_forward_cpu(const LshCall& call) {

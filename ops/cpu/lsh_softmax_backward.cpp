@@ -139,7 +139,9 @@ class LshSoftmaxBackward {
 
   void fetch(int64_t chunk, const LshTile<A>& tile) const {
     tile.fetch(chunk);
-    fetch_rows(grad_, problem_.value_width, head_.chunks.positions(chunk), tile.rows);
+    tile.fetch_seen(chunk, head_.value, problem_.value_width);
+    fetch_rows<A>({grad_, problem_.value_width}, problem_.value_width, head_.chunks.positions(chunk),
+                  tile.rows);
   }
 
   void add_chunk(int64_t round, int64_t i, BackwardTile<A>& tile) {

@@ -51,8 +51,11 @@ class LshSoftmaxForward {
       std::vector<LshRowSum<A>> sums(static_cast<size_t>(tile.rows));
       for (int64_t i = begin; i < end; ++i) {
         tile.compute(round * chunks.per_round() + i, /*once=*/false);
-        if (i + 1 < end) tile.fetch(round * chunks.per_round() + i + 1);
-        fetch_rows(output_, problem_.value_width, tile.queries, tile.rows);
+        if (i + 1 < end) {
+          tile.fetch(round * chunks.per_round() + i + 1);
+          tile.fetch_seen(round * chunks.per_round() + i + 1, head_.value, problem_.value_width);
+        }
+        fetch_rows<A>({output_, problem_.value_width}, problem_.value_width, tile.queries, tile.rows);
         for (int64_t row = 0; row < tile.rows; ++row)
           sums[static_cast<size_t>(row)] =
               lsh_functions_of<A>().exponentials(tile.row(row), tile.scores.row(row));

@@ -22,11 +22,11 @@ void gather_rows(const A* from, int64_t width, const int32_t* positions, int64_t
 
 // Rows that are gathered soon begin their way into the cache: hashing scatters them over all of memory.
 template <class A>
-void fetch_rows(const A* from, int64_t width, const int32_t* positions, int64_t count) {
+void fetch_rows(const RowMatrix<const A>& from, int64_t width, const int32_t* positions, int64_t count) {
   constexpr int64_t kLine = 64 / sizeof(A);
   for (int64_t i = 0; i < count; ++i) {
     if (positions[i] == kNobody) continue;
-    const A* row = from + positions[i] * width;
+    const A* row = from.data + positions[i] * from.row;
     for (int64_t e = 0; e < width; e += kLine) __builtin_prefetch(row + e, 0, 2);
   }
 }
@@ -73,15 +73,16 @@ class LshTile {
                       scores.result(), false);
   }
 
-  // What compute() of another chunk, and its values, will read.
+  // What compute() of another chunk will read.
   void fetch(int64_t chunk) const {
+    fetch_rows<A>({head_.query, problem_.width}, problem_.width, head_.chunks.positions(chunk), rows);
+    fetch_seen(chunk, head_.key, problem_.width);
+  }
+  // The rows of all positions that another chunk sees.
+  void fetch_seen(int64_t chunk, const A* from, int64_t width) const {
     const LshChunks& chunks = head_.chunks;
-    fetch_rows(head_.query, problem_.width, chunks.positions(chunk), rows);
-    for (int64_t part = 0; part < chunks.window(); ++part) {
-      const int32_t* positions = chunks.positions(chunks.seen(chunk, part));
-      fetch_rows(head_.key, problem_.width, positions, rows);
-      fetch_rows(head_.value, problem_.value_width, positions, rows);
-    }
+    for (int64_t part = 0; part < chunks.window(); ++part)
+      fetch_rows<A>({from, width}, width, chunks.positions(chunks.seen(chunk, part)), rows);
   }
 
   // What the query of row `i` may see.
