@@ -68,16 +68,20 @@ bool has_gnuplot() {
   return found;
 }
 
-std::string draw_svg(const std::string& script, const std::string& prefix) {
+std::string draw_svg_file(const std::string& script, const std::string& name) {
   const TemporaryFolder folder;
   const std::filesystem::path file = folder.path() / "plot.gp";
   data::write_file_atomically(file, script);
   const std::filesystem::path errors = folder.path() / "errors";
   const Finished drawn = run_command(fmt::format("gnuplot '{}' 2>'{}'", file.string(), errors.string()));
   if (drawn.status != 0 || drawn.output.find("</svg>") == std::string::npos) {
-    throw std::runtime_error(fmt::format("gnuplot could not draw {}: {}", prefix, data::read_file(errors)));
+    throw std::runtime_error(fmt::format("gnuplot could not draw {}: {}", name, data::read_file(errors)));
   }
-  return inline_svg(drawn.output, prefix);
+  return drawn.output;
+}
+
+std::string draw_svg(const std::string& script, const std::string& prefix) {
+  return inline_svg(draw_svg_file(script, prefix), prefix);
 }
 
 std::string inline_svg(std::string svg, const std::string& prefix) {

@@ -14,6 +14,9 @@ bool has_gnuplot();
 // ids of this picture different from those of others on the page.
 std::string draw_svg(const std::string& script, const std::string& prefix);
 
+// The same as a file of its own, as gnuplot wrote it; `name` is for the error.
+std::string draw_svg_file(const std::string& script, const std::string& name);
+
 // The part of draw_svg() that needs no gnuplot.
 std::string inline_svg(std::string svg, const std::string& prefix);
 

@@ -57,6 +57,8 @@ std::span<const Command> commands() {
       Command{"exam", "let runs answer the nine exam questions, every step checked", run_exam},
       Command{"inspect", "show what the heads of a run attended to, held against what each step needed",
               run_inspect},
+      Command{"patterns", "hold hashing, the last keys and random ones against all earlier keys",
+              run_patterns},
       Command{"solve", "let a run solve one problem typed on the command line", run_solve},
       Command{"timing", "measure time and work per token against the length of the chain", run_timing},
   };
@@ -141,18 +143,23 @@ std::vector<double> shares(const Parsed& parsed, const std::string& name) {
   return list;
 }
 
-std::vector<int64_t> lengths(const Parsed& parsed, const std::string& name) {
+std::vector<int64_t> increasing_numbers(const Parsed& parsed, const std::string& name, int64_t least,
+                                        int64_t most) {
   std::vector<int64_t> list;
   const auto text = parsed.options[name].as<std::string>();
   std::istringstream items(text);
   for (std::string item; std::getline(items, item, ',');) {
-    list.push_back(whole_number(name, item, 2, longest_chain));
+    list.push_back(whole_number(name, item, least, most));
     if (list.size() > 1 && list.back() <= list[list.size() - 2]) {
       throw UsageError(fmt::format("--{} must increase, got {}", name, text));
     }
   }
-  if (list.empty()) throw UsageError(fmt::format("--{} needs at least one length", name));
+  if (list.empty()) throw UsageError(fmt::format("--{} needs at least one number", name));
   return list;
+}
+
+std::vector<int64_t> lengths(const Parsed& parsed, const std::string& name) {
+  return increasing_numbers(parsed, name, 2, longest_chain);
 }
 
 void check_output(const Parsed& parsed, const std::string& name, OutputKind kind) {

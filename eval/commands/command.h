@@ -33,6 +33,7 @@ void run_compare(std::span<const std::string> arguments);
 void run_evict(std::span<const std::string> arguments);
 void run_exam(std::span<const std::string> arguments);
 void run_inspect(std::span<const std::string> arguments);
+void run_patterns(std::span<const std::string> arguments);
 void run_solve(std::span<const std::string> arguments);
 void run_timing(std::span<const std::string> arguments);
 
@@ -61,7 +62,11 @@ int64_t whole_number(const std::string& name, const std::string& text, int64_t l
 double share_of_one(const Parsed& parsed, const std::string& name);
 // --name as numbers between commas; throws UsageError unless each is above 0 and at most 1.
 std::vector<double> shares(const Parsed& parsed, const std::string& name);
-// --name as increasing whole numbers between commas; throws UsageError for anything else.
+// --name as increasing whole numbers between commas; throws UsageError for anything else and outside of
+// [least, most].
+std::vector<int64_t> increasing_numbers(const Parsed& parsed, const std::string& name, int64_t least,
+                                        int64_t most);
+// The same for lengths of chains.
 std::vector<int64_t> lengths(const Parsed& parsed, const std::string& name);
 // Throws UsageError when the file or folder that --name asks for cannot be written: before the work, not
 // after it.

@@ -35,13 +35,20 @@ expect 0 "--item" inspect --help
 expect 0 "--threads" exam --help
 expect 0 "--lengths" timing --help
 expect 0 "--keep" evict --help
+expect 0 "default: 1,2,4,8" patterns --help
 expect 2 "--lengths must increase, got 64,32" timing runs/a --lengths 64,32
 expect 2 "--lengths must be a whole number from 2 to 1000000, got 'x'" timing runs/a --lengths x
-expect 2 "--lengths needs at least one length" compare runs/a --lengths ""
+expect 2 "--lengths needs at least one number" compare runs/a --lengths ""
 expect 2 "--keep needs numbers above 0 and at most 1, got '1.5'" evict runs/a --keep 0.5,1.5
+expect 2 "--rounds must be a whole number from 1 to 64, got '0'" patterns runs/a --rounds 0,2
+expect 2 "--rounds must increase, got 4,2" patterns runs/a --rounds 4,2
+expect 2 "patterns takes one run directory, got 2" patterns runs/a runs/b
+expect 2 "the folder $folder/none does not exist" patterns runs/a --plot "$folder/none/plot.svg"
+expect 2 "float32 weights only" patterns runs/a --weights int8
+expect 1 "$folder/none: no such run directory" patterns "$folder/none"
 expect 2 "float32 weights only" evict runs/a --weights int8
 expect 2 "a command is needed"
-expect 2 "unknown command 'compar'; known are compare, evict, exam, inspect, solve, timing" compar
+expect 2 "unknown command 'compar'; known are compare, evict, exam, inspect, patterns, solve, timing" compar
 expect 2 "--count" compare runs/a --cuont 5
 expect 2 "--threads" exam runs/a --thread=2
 expect 2 "name at least one run directory" compare

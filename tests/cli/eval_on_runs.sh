@@ -51,6 +51,20 @@ expect 0 "Left out, as the runs have positions for 384 tokens only: 1024, 4096, 
 expect 0 "crossover measured" compare one/run --count 1 --timed 0 --traced 0 --lengths 16,32 --json figures.json
 grep -qF '"predicted_crossover"' figures.json || report "the JSON lacks the crossover"
 
+# Patterns of shared queries and keys: every line, one picture, and a sentence for a run that has none.
+expect 2 "no layer of the model shares queries and keys" patterns one/run
+# shellcheck disable=SC2086
+"$train" ${small/decoder-layers 1/decoder-layers 2} --shared-attention lsh --lsh-chunk 4 --batch-tokens 128 \
+  --validation-items 2 --out shared >out 2>err || report "no shared run"
+expect 0 "time / full" patterns shared --rounds 1,2 --count 2 --json patterns.json
+[ "$(grep -cE '^ *(full|lsh|window|random) ' out)" -eq 7 ] || report "patterns: not seven lines"
+expect 2 "task" patterns shared --task no-such-task
+grep -qF '"support_recall"' patterns.json || report "the JSON of patterns lacks the recall"
+if command -v gnuplot >gnuplot.path; then
+  expect 0 "time / full" patterns shared@attention=sparsemax --rounds 1,2 --count 1 --plot patterns.svg
+  grep -qF 'xmlns="http://www.w3.org/2000/svg"' patterns.svg || report "patterns.svg is no file of its own"
+fi
+
 # The ABC sorter by its configuration file: its parameters, and two traces beside each other.
 for attention in softmax sparsemax; do
   "$train" --config "$sorter" --attention $attention --steps 2 --out abc/$attention >out 2>err || report "no sorter"
