@@ -1,5 +1,7 @@
 // lsh_buckets on the CPU: vectors and rotations in, the number of the largest of [xR, -xR] out. Products are
 // those of matrix_product.h, whose bits do not depend on threads, so buckets do not either.
+#include <array>
+
 #include <ATen/Functions.h>
 
 #include "ops/cpu/attention_matrix.h"
@@ -9,18 +11,6 @@ namespace giantrabbit::ops {
 namespace {
 
 constexpr int64_t kVectors = 64;  // rotated at a time
-
-template <class A>
-int64_t bucket_of(const A* rotated, at::IntArrayRef bucket_counts) {
-  int64_t bucket = 0;
-  int64_t before = 1;
-  for (const int64_t count : bucket_counts) {
-    bucket += before * cpu::lsh_functions_of<A>().bucket(rotated, count / 2);
-    before *= count;
-    rotated += count / 2;
-  }
-  return bucket;
-}
 
 // One head: vectors [length, width], rotations [width, rounds * columns], buckets [rounds, length].
 template <class A>
@@ -47,17 +37,18 @@ class Hashing {
     const int64_t in_round = buckets + (head.valid != nullptr ? 1 : 0);
     const int64_t blocks = (length_ + kVectors - 1) / kVectors;
     at::parallel_for(0, blocks, 4, [&](int64_t begin, int64_t end) {
-      ScratchRotation scratch(*this, head);
+      Rotated rotated(*this);
+      std::array<int64_t, kVectors> found;
       for (int64_t block = begin; block < end; ++block) {
         const int64_t first = block * kVectors;
         const int64_t count = std::min(kVectors, length_ - first);
-        scratch.rotate(first, count);
-        for (int64_t i = 0; i < count; ++i) {
-          const bool padding = head.valid != nullptr && !head.valid[first + i];
-          for (int64_t round = 0; round < rounds_; ++round) {
-            const A* rotated = scratch.rotated.row(i) + round * columns_;
+        rotated.rotate(head, first, count);
+        for (int64_t round = 0; round < rounds_; ++round) {
+          find(rotated, round, found);
+          for (int64_t i = 0; i < count; ++i) {
+            const bool padding = head.valid != nullptr && !head.valid[first + i];
             head.buckets[round * length_ + first + i] =
-                round * in_round + (padding ? buckets : bucket_of(rotated, bucket_counts_));
+                round * in_round + (padding ? buckets : found[static_cast<size_t>(i)]);
           }
         }
       }
@@ -65,26 +56,36 @@ class Hashing {
   }
 
  private:
-  struct ScratchRotation {
-    ScratchRotation(const Hashing& of, const HashedHead<A>& head)
-        : rotations(of.width_, of.rounds_ * of.columns_),
-          rotated(kVectors, of.rounds_ * of.columns_),
-          hashing(of),
-          vectors(head.vectors) {
-      const int64_t columns = of.rounds_ * of.columns_;
-      cpu::pack_rows<A, A>({head.rotations, columns, 1, of.width_, columns}, A(1), rotations);
+  // Some vectors as columns and what the rotations of all rounds make of them: a vector's lane is its own.
+  struct Rotated {
+    explicit Rotated(const Hashing& of)
+        : hashing(of), vectors(of.width_, kVectors), numbers(of.rounds_ * of.columns_, kVectors) {}
+    void rotate(const HashedHead<A>& head, int64_t first, int64_t count) {
+      const int64_t width = hashing.width_;
+      const int64_t rows = hashing.rounds_ * hashing.columns_;
+      cpu::transpose(count, width, {head.vectors + first * width, width, 1}, A(1), vectors.result());
+      cpu::matrix_product<A>({rows, count, width}, {head.rotations, 1, rows}, vectors.right(),
+                             numbers.result(), false);
+      padded = cpu::padded_columns(count);
     }
-    // By all rounds at once: one of them alone is a narrow matrix.
-    void rotate(int64_t first, int64_t count) {
-      cpu::matrix_product<A>({count, hashing.rounds_ * hashing.columns_, hashing.width_},
-                             {vectors + first * hashing.width_, hashing.width_, 1}, rotations.right(),
-                             rotated.result(), false);
-    }
-    cpu::ScratchMatrix<A> rotations;
-    cpu::ScratchMatrix<A> rotated;
     const Hashing& hashing;
-    const A* vectors;
+    cpu::ScratchMatrix<A> vectors;
+    cpu::ScratchMatrix<A> numbers;
+    int64_t padded = 0;
   };
+
+  // The buckets of the rotated vectors within a round.
+  void find(const Rotated& rotated, int64_t round, std::array<int64_t, kVectors>& found) const {
+    found.fill(0);
+    int64_t before = 1;
+    int64_t row = round * columns_;
+    for (const int64_t count : bucket_counts_) {
+      cpu::lsh_functions_of<A>().add_buckets(rotated.numbers.row(row), rotated.numbers.stride(), count / 2,
+                                             rotated.padded, before, found.data());
+      before *= count;
+      row += count / 2;
+    }
+  }
 
   int64_t length_;
   int64_t width_;

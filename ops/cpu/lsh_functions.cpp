@@ -102,23 +102,35 @@ void weights(const LshRow& row, T log_sum, T* scores) {
   });
 }
 
-// The largest number of [row, -row] is at least 0, so zeros behind the row do not count.
+// The largest number of several rows, lane by lane, and the first row that has it.
 template <class T>
-int64_t bucket(const T* row, int64_t count) {
-  constexpr int64_t kCount = Lanes<T>::count;
-  const auto part = [&](int64_t j) {
-    return j + kCount <= count ? load(row + j) : load_part(row + j, count - j, T(0));
-  };
-  Vec<T> lanes{};
-  for (int64_t j = 0; j < count; j += kCount) lanes = larger(larger(part(j), -part(j)), lanes);
-  const T largest = lane_maximum<T>(lanes);
-  for (const T wanted : {largest, -largest}) {
-    for (int64_t j = 0; j < count; j += kCount) {
-      const uint64_t bits = lane_bits<T>(part(j) == broadcast(wanted));
-      if (bits != 0) return (wanted == largest ? 0 : count) + j + __builtin_ctzll(bits);
-    }
+struct Largest {
+  Vec<T> value;
+  Bits<T> place{};
+
+  void offer(Vec<T> other, Bits<T> at) {
+    const Bits<T> better = other > value;
+    value = better ? other : value;
+    place = better ? at : place;
   }
-  return 0;  // not a number
+};
+
+template <class T>
+void add_buckets(const T* rotated, int64_t stride, int64_t count, int64_t vectors, int64_t factor,
+                 int64_t* buckets) {
+  for (int64_t i = 0; i < vectors; i += Lanes<T>::count) {
+    Largest<T> above{load(rotated + i)};
+    Largest<T> below{-load(rotated + i)};
+    Bits<T> place{};
+    for (int64_t j = 1; j < count; ++j) {
+      place += 1;
+      const Vec<T> x = load(rotated + j * stride + i);
+      above.offer(x, place);
+      below.offer(-x, place);
+    }
+    above.offer(below.value, below.place + static_cast<decltype(place[0] + 0)>(count));
+    for (int64_t lane = 0; lane < Lanes<T>::count; ++lane) buckets[i + lane] += factor * above.place[lane];
+  }
 }
 
 template <class T>
@@ -132,8 +144,8 @@ void score_grads(const T* weights, T mean, T scale, int64_t count, T* grads) {
 }  // namespace
 
 const LshFunctions lsh_functions = {
-    {hide<float>, exponentials<float>, weights<float>, bucket<float>, score_grads<float>},
-    {hide<double>, exponentials<double>, weights<double>, bucket<double>, score_grads<double>},
+    {hide<float>, exponentials<float>, weights<float>, add_buckets<float>, score_grads<float>},
+    {hide<double>, exponentials<double>, weights<double>, add_buckets<double>, score_grads<double>},
 };
 
 }  // namespace giantrabbit::ops::cpu::GR_CAPABILITY

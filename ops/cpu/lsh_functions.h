@@ -32,8 +32,11 @@ struct LshFunctionsOf {
   LshRowSum<T> (*exponentials)(const LshRow& row, T* scores);
   // The same with a known log-sum-exp in the place of `top`.
   void (*weights)(const LshRow& row, T log_sum, T* scores);
-  // The place of the largest number in [row, -row], the first of equal ones.
-  int64_t (*bucket)(const T* row, int64_t count);
+  // Adds to the bucket of every vector `factor` times the place of the largest number in its [x, -x], the
+  // first of equal ones. Vector i has the numbers x[j] = rotated[j * stride + i], j < count; `vectors` are
+  // whole paddings.
+  void (*add_buckets)(const T* rotated, int64_t stride, int64_t count, int64_t vectors, int64_t factor,
+                      int64_t* buckets);
   // grads = scale * weights * (grads - mean), and 0 where the weight is 0.
   void (*score_grads)(const T* weights, T mean, T scale, int64_t count, T* grads);
 };

@@ -64,7 +64,6 @@ class LshSparseForward {
       std::vector<A> found_weights(found.size());
       for (int64_t chunk = begin; chunk < end; ++chunk) {
         tile.compute(chunk, /*once=*/true);
-        if (chunk + 1 < end) tile.fetch(chunk + 1);
         for (int64_t row = 0; row < tile.rows; ++row) {
           lsh_functions_of<A>().hide(tile.row(row), tile.scores.row(row));
           normalize_row(problem_.normalizer, tile.scores.row(row), weights.row(0), tile.padded);
@@ -80,10 +79,7 @@ class LshSparseForward {
       ScratchMatrix<A> result(1, problem_.value_width);
       for (int64_t stretch = begin; stretch < end; ++stretch) {
         const int64_t last = std::min((stretch + 1) * kStretch, problem_.length);
-        for (int64_t i = stretch * kStretch; i < last; ++i) {
-          fetch_candidates(i);
-          join(i, support_[stretch], row, result.row(0));
-        }
+        for (int64_t i = stretch * kStretch; i < last; ++i) join(i, support_[stretch], row, result.row(0));
       }
     });
   }
@@ -103,37 +99,15 @@ class LshSparseForward {
     places_[static_cast<size_t>(round * problem_.length + tile.queries[row])] = chunk * tile.rows + row;
   }
 
-  // function(candidates of its chunk, where its own begin) for every round of a query.
-  template <class Function>
-  void for_each_round(int64_t query, const Function& function) const {
+  void collect(int64_t query, std::vector<std::pair<int32_t, A>>& entries) const {
+    entries.clear();
     const int64_t rows = head_.chunks.chunk_length();
     for (int64_t round = 0; round < problem_.rounds; ++round) {
       const int64_t place = places_[static_cast<size_t>(round * problem_.length + query)];
       const Candidates<A>& from = candidates_[static_cast<size_t>(place / rows)];
-      function(from, from.first.data() + place % rows);
-    }
-  }
-
-  // Queries that are joined soon: rounds scatter their candidates. The nearer one's places are known already.
-  void fetch_candidates(int64_t query) const {
-    constexpr int64_t kNear = 2;
-    constexpr int64_t kFar = 4;
-    if (query + kFar < problem_.length) {
-      for_each_round(query + kFar,
-                     [](const Candidates<A>&, const int64_t* first) { __builtin_prefetch(first); });
-    }
-    if (query + kNear < problem_.length) {
-      for_each_round(query + kNear, [](const Candidates<A>& from, const int64_t* first) {
-        __builtin_prefetch(from.entries.data() + first[0]);
-      });
-    }
-  }
-
-  void collect(int64_t query, std::vector<std::pair<int32_t, A>>& entries) const {
-    entries.clear();
-    for_each_round(query, [&](const Candidates<A>& from, const int64_t* first) {
+      const int64_t* first = from.first.data() + place % rows;
       entries.insert(entries.end(), from.entries.begin() + first[0], from.entries.begin() + first[1]);
-    });
+    }
     // Rounds agree in the bits of a score, so it does not matter which copy stays.
     const auto by_key = [](const auto& left, const auto& right) { return left.first < right.first; };
     const auto same_key = [](const auto& left, const auto& right) { return left.first == right.first; };
@@ -152,10 +126,7 @@ class LshSparseForward {
       }
     } else {
       row.scores.clear();
-      for (const auto& [key, score] : row.entries) {
-        fetch_rows<A>(values_, problem_.value_width, &key, 1);
-        row.scores.push_back(score);
-      }
+      for (const auto& entry : row.entries) row.scores.push_back(entry.second);
       row.weights.resize(row.scores.size());
       const auto count = static_cast<int64_t>(row.scores.size());
       normalize_row(problem_.normalizer, row.scores.data(), row.weights.data(), count);
