@@ -7,6 +7,7 @@
 // gradients, until a fresh batch of sequences is all right or the budget is spent.
 #include <algorithm>
 #include <cstdio>
+#include <filesystem>
 #include <stdexcept>
 
 #include <cxxopts.hpp>
@@ -218,6 +219,11 @@ Options checked(const cxxopts::ParseResult& given) {
     throw UsageError(fmt::format("--models: unknown model '{}'; known are {}", kind, fmt::join(known, ", ")));
   }
   if (options.steps < 0) throw UsageError(fmt::format("--steps: expected 0 or more, got {}", options.steps));
+  for (const std::string& file : {options.csv, options.plot}) {
+    const std::filesystem::path folder = std::filesystem::path(file).parent_path();
+    if (folder.empty() || std::filesystem::is_directory(folder)) continue;
+    throw UsageError(fmt::format("{}: there is no folder {}", file, folder.string()));
+  }
   const int threads = given["threads"].as<int>();
   if (threads < 1) throw UsageError(fmt::format("--threads: expected 1 or more, got {}", threads));
   at::set_num_threads(threads);
