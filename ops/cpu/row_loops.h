@@ -2,6 +2,8 @@
 // object that includes it, like row_vectors.h.
 #pragma once
 
+#include <type_traits>
+
 #include "ops/cpu/row_vectors.h"
 
 namespace giantrabbit::ops::cpu::GR_CAPABILITY {
@@ -125,7 +127,8 @@ inline Vec<T> exponential(Vec<T> x) {
   for (int power = kDegree - 1; power >= 0; --power) {
     result = result * rest + static_cast<T>(kInverseFactorial[power]);
   }
-  using Bits = decltype(x > x);  // signed integers of the same width
+  // Unsigned: an infinity's sum runs over, its lane is NaN or 0 in the end.
+  using Bits = Vec<std::conditional_t<kFloat, uint32_t, uint64_t>>;
   const Bits exponent = (Bits)shifted << (kFloat ? 23 : 52);
   const Vec<T> scaled = (Vec<T>)((Bits)result + exponent);
   return x >= kLowest ? scaled : Vec<T>{};
