@@ -118,18 +118,19 @@ AttentionCost CostCounter::result() const {
   return means;
 }
 
-model::Trace trace_output(model::GiantRabbit& network, const data::Vocabulary& vocabulary,
-                          const data::Words& prompt, const data::Words& output, torch::Tensor* logits) {
+model::Trace trace_example(model::GiantRabbit& network, const data::Example& example, torch::Tensor* logits) {
   const torch::NoGradGuard no_grad;
-  data::Example example;
-  example.prompt = vocabulary.encode(prompt);
-  example.target = vocabulary.encode(output);
   const data::Batch batch = data::make_batch(std::span(&example, 1));
   model::Trace trace;
   const torch::Tensor all =
       network->forward({batch.prompt, batch.prompt_lengths, batch.decoder_input}, &trace);
   if (logits != nullptr) *logits = all;
   return trace;
+}
+
+model::Trace trace_output(model::GiantRabbit& network, const data::Vocabulary& vocabulary,
+                          const data::Words& prompt, const data::Words& output, torch::Tensor* logits) {
+  return trace_example(network, {{}, vocabulary.encode(prompt), vocabulary.encode(output)}, logits);
 }
 
 AttentionCost measure_attention(model::GiantRabbit& network, const data::Vocabulary& vocabulary,

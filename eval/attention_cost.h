@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "data/dataset.h"
 #include "data/problem.h"
 #include "data/vocabulary.h"
 #include "model/giant_rabbit.h"
@@ -46,6 +47,8 @@ struct AttentionCost {
 };
 
 // One forward pass over a prompt and the output written to it; `logits`, if asked for, become [1, U, V].
+model::Trace trace_example(model::GiantRabbit& network, const data::Example& example,
+                           torch::Tensor* logits = nullptr);
 model::Trace trace_output(model::GiantRabbit& network, const data::Vocabulary& vocabulary,
                           const data::Words& prompt, const data::Words& output,
                           torch::Tensor* logits = nullptr);

@@ -17,9 +17,16 @@ bool was_written(const nlohmann::json& line, const Counters& at) {
   return line.contains("loss") ? at.interval_steps == 0 : at.validated_step == at.step;
 }
 
+constexpr std::string_view validation = "validation_";
+
+std::string tag_of(const std::string& key) {
+  return key.starts_with(validation) ? "validation/" + key.substr(validation.size()) : "train/" + key;
+}
+
 }  // namespace
 
-MetricsLog::MetricsLog(const std::filesystem::path& file, const Counters& resumed) : file_(file) {
+MetricsLog::MetricsLog(const std::filesystem::path& file, const Counters& resumed)
+    : file_(file), events_(file.parent_path(), resumed.step) {
   std::string kept;
   if (resumed.step > 0 && std::filesystem::exists(file)) {
     std::ifstream old(file);
@@ -36,6 +43,21 @@ MetricsLog::MetricsLog(const std::filesystem::path& file, const Counters& resume
 void MetricsLog::write(const nlohmann::ordered_json& line) {
   stream_ << line.dump() << '\n' << std::flush;
   if (!stream_) throw std::runtime_error(fmt::format("{}: cannot be written", file_.string()));
+  std::vector<Scalar> scalars;
+  const bool of_training = line.contains("loss");
+  for (const auto& [key, value] : line.items()) {
+    const bool shown = key != "step" && (of_training || key.starts_with(validation));
+    if (shown && value.is_number()) scalars.push_back({tag_of(key), value.get<double>()});
+  }
+  events_.write(line.at("step").get<int64_t>(), scalars);
+}
+
+void MetricsLog::write(int64_t step, const AttentionSample& attention) {
+  if (attention.densities.empty()) return;
+  std::vector<Scalar> scalars;
+  for (const auto& [name, density] : attention.densities) scalars.push_back({"density/" + name, density});
+  events_.write(step, scalars);
+  events_.write(step, "attention/" + attention.name, attention.picture);
 }
 
 }  // namespace giantrabbit::train

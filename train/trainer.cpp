@@ -139,6 +139,7 @@ Validation Trainer::validate() {
                                    {"processor_seconds", counters_.processor_seconds}};
     line.update(validation.figures);
     log_->write(line);
+    log_->write(counters_.step, validation.attention);
     counters_.validated_step = counters_.step;
   }
   return validation;

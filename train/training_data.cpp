@@ -29,7 +29,8 @@ class ProblemValidator : public Validator {
             fmt::format("exact {:.1f}%", 100 * evaluation.exact()),
             {{"validation_exact", evaluation.exact()},
              {"validation_chain_valid", evaluation.chain_valid()},
-             {"validation_items", problems.size()}}};
+             {"validation_items", problems.size()}},
+            sample_attention(network, source_.example(0))};
   }
 
  private:
@@ -50,7 +51,8 @@ class TextValidator : public Validator {
             fmt::format("{:.3f} bits per character", eval::mean(bits)),
             {{"validation_bits_per_character", eval::mean(bits)},
              {"validation_characters", bits.size()},
-             {"validation_items", windows.size()}}};
+             {"validation_items", windows.size()}},
+            sample_attention(network, {{}, {}, data::byte_ids(part.substr(0, sampled_words))})};
   }
 
  private:

@@ -9,6 +9,7 @@
 
 #include "data/dataset.h"
 #include "model/giant_rabbit.h"
+#include "train/attention_sample.h"
 #include "train/config.h"
 
 namespace giantrabbit::train {
@@ -17,6 +18,7 @@ struct Validation {
   std::string result;              // the key in `figures` that the run's summary shows as well
   std::string text;                // for the live line: "exact 12.5%"
   nlohmann::ordered_json figures;  // of the line in metrics.jsonl
+  AttentionSample attention;       // on the first item
 };
 
 class Validator {
