@@ -15,6 +15,7 @@
 
 #include <ATen/ops/empty.h>
 #include <ATen/ops/from_blob.h>
+#include <c10/util/Logging.h>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
@@ -43,6 +44,18 @@ class Gloo : public c10d::ProcessGroupGloo {
   }
 };
 
+// While it lives LibTorch logs nothing: its pages about sockets that cannot be reached are one sentence here.
+class Silence {
+ public:
+  Silence() : level_(std::exchange(FLAGS_caffe2_log_level, /*fatal=*/3)) {}
+  Silence(const Silence&) = delete;
+  Silence& operator=(const Silence&) = delete;
+  ~Silence() { FLAGS_caffe2_log_level = level_; }
+
+ private:
+  int level_;
+};
+
 bool is_loopback(const std::string& address) {
   return address == "localhost" || address == "::1" || address.starts_with("127.");
 }
@@ -59,7 +72,8 @@ StorePointer meeting_point(const Launch& launch) {
   options.port = launch.port;
   options.isServer = launch.rank == 0 && !launch.keeps_meeting_point;
   options.waitWorkers = false;
-  options.timeout = meeting_time;
+  options.timeout = meeting_time / 2;  // it tries twice
+  const Silence silence;
   try {
     return c10::make_intrusive<c10d::PrefixStore>(
         "giantrabbit/" + launch.restart, c10::make_intrusive<c10d::TCPStore>(launch.address, options));
@@ -129,6 +143,7 @@ std::vector<int> ProcessGroup::Connection::absent(const std::string& name, secon
 // Closing first makes those fail as well that wait for this process only, so that whoever lives answers the
 // roll call. In a pair there is nobody else to ask.
 void ProcessGroup::Connection::report_loss() {
+  const Silence silence;
   gloo_->close();
   std::vector<int> lost = {1 - rank_};
   if (size_ > 2) {

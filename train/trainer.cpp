@@ -207,8 +207,10 @@ Validation Trainer::validate() {
                                    {"tokens", counters_.tokens},
                                    {"seconds", counters_.seconds},
                                    {"processor_seconds", counters_.processor_seconds}};
-    line.update(validation.figures);
-    if (log_) log_->write(line);
+    if (log_) {
+      line.update(validation.figures);
+      log_->write(line);
+    }
     counters_.validated_step = counters_.step;
   }
   return validation;

@@ -2,8 +2,11 @@
 // processes share are those of the joined batch, and the same bits as in one process.
 #include "train/gradient_buckets.h"
 
+#include <span>
+
 #include <gtest/gtest.h>
 
+#include "data/batch.h"
 #include "data/example_source.h"
 #include "data/vocabulary.h"
 #include "model/loss.h"
@@ -121,7 +124,7 @@ TEST(GradientBucketsTest, AParameterThatBackwardDoesNotReachHasGradientZero) {
         (parameters[2] * (rank + step)).sum().backward();
         buckets.finish();
         const double sum = group.size() * (step + (group.size() - 1) / 2.0);
-        EXPECT_TRUE(tensors_equal(parameters[0].grad(), torch::full({2}, step)));
+        EXPECT_TRUE(tensors_equal(parameters[0].grad(), torch::full({2}, static_cast<double>(step))));
         EXPECT_TRUE(tensors_equal(parameters[1].grad(), torch::zeros({2})));
         EXPECT_TRUE(tensors_equal(parameters[2].grad(), torch::full({2}, sum)));
       }
@@ -134,7 +137,7 @@ TEST(GradientBucketsTest, AParameterThatBackwardDoesNotReachHasGradientZero) {
 TEST(GradientBucketsTest, BucketsLeaveWhileBackwardGoesOn) {
   as_processes(2, [](const ProcessGroup& group) {
     if (!group.is_first()) {
-      torch::Tensor late = torch::full({4}, 10), early = torch::full({4}, 20);
+      torch::Tensor late = torch::full({4}, 10.0), early = torch::full({4}, 20.0);
       const auto wait_for_late = group.start_sum(late);
       EXPECT_EQ(group.sum({1, 2}), (std::vector<double>{4, 6}));
       const auto wait_for_early = group.start_sum(early);

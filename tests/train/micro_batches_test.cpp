@@ -8,7 +8,7 @@
 namespace giantrabbit::train {
 namespace {
 
-TEST(TrainerTest, AnUpdateTakesTheMeanOverAllOfItsMicroBatches) {
+TEST(MicroBatchesTest, AnUpdateTakesTheMeanOverAllOfItsMicroBatches) {
   RunConfig config = tiny::run_config();
   config.train.learning_rate = config.train.muon_learning_rate = 0;  // every loss is the first model's
   std::vector<double> single, tokens;
@@ -32,7 +32,7 @@ TEST(TrainerTest, AnUpdateTakesTheMeanOverAllOfItsMicroBatches) {
   EXPECT_EQ(three.counters().step, 2);
 }
 
-TEST(TrainerTest, ProcessesThatCannotShareMicroBatchesEvenlyAreRefused) {
+TEST(MicroBatchesTest, ProcessesThatCannotShareMicroBatchesEvenlyAreRefused) {
   RunConfig config = tiny::run_config();
   config.train.accumulate = 3;
   as_processes(2, [&](ProcessGroup group) {

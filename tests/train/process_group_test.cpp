@@ -40,7 +40,7 @@ TEST(ProcessGroupTest, ThreeProcessesAgree) {
     // Sums of doubles: a float would lose the one.
     EXPECT_EQ(group.sum({std::ldexp(1.0, 40) + rank, -1}),
               (std::vector<double>{3 * std::ldexp(1.0, 40) + 3, -3}));
-    torch::Tensor first = torch::full({3}, rank), flags = torch::full({2}, rank == 0, torch::kBool);
+    torch::Tensor first = torch::full({3}, 1.0 * rank), flags = torch::full({2}, rank == 0, torch::kBool);
     group.broadcast(first);
     group.broadcast(flags);
     EXPECT_TRUE(test_support::tensors_equal(first, torch::zeros({3})));
