@@ -29,8 +29,20 @@ Batcher::Batcher(const Dataset& source, int64_t tokens, uint64_t seed, int64_t p
 Batch Batcher::next() {
   fill();
   Batch batch = make_batch(batches_[position_.batch], length_multiple, positions_);
-  if (++position_.batch == batches_.size()) position_ = {position_.pool + 1, 0};
+  advance();
   return batch;
+}
+
+int64_t Batcher::skip() {
+  fill();
+  int64_t tokens = 0;
+  for (const Example& example : batches_[position_.batch]) tokens += std::ssize(example.target);
+  advance();
+  return tokens;
+}
+
+void Batcher::advance() {
+  if (++position_.batch == batches_.size()) position_ = {position_.pool + 1, 0};
 }
 
 void Batcher::seek(Position position) {

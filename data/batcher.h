@@ -17,6 +17,8 @@ class Batcher {
   // positions: of the model's tables; padding alone takes neither prompts nor targets beyond them.
   Batcher(const Dataset& source, int64_t tokens, uint64_t seed, int64_t positions = INT64_MAX);
   Batch next();
+  // Passes over the next batch; returns its target tokens.
+  int64_t skip();
   // Position = (pool, batch inside the pool); seek() rebuilds the same sequence from there.
   struct Position {
     uint64_t pool = 0;
@@ -27,6 +29,7 @@ class Batcher {
 
  private:
   void fill();
+  void advance();
   const Dataset& source_;
   int64_t tokens_;
   uint64_t seed_;

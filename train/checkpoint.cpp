@@ -96,7 +96,6 @@ void save_checkpoint(const std::filesystem::path& directory, const model::GiantR
   model::NamedTensors state;
   for (const auto& [name, tensor] : model::state_of(*network)) state["model." + name] = tensor;
   optimizer.save(state);
-  state["random_state"] = at::detail::getDefaultCPUGenerator().get_state();
   const model::Metadata metadata = {{"format", format_version},
                                     {"step", std::to_string(counters.step)},
                                     {"tokens", std::to_string(counters.tokens)},
@@ -137,10 +136,6 @@ Counters load_checkpoint(const std::filesystem::path& file, model::GiantRabbit& 
     }
     model::load_state(*network, weights);
     optimizer.load(all);
-    auto generator = at::detail::getDefaultCPUGenerator();
-    torch::Tensor random_state = generator.get_state();
-    load_named(all, "random_state", random_state);
-    generator.set_state(random_state);
     const Counters counters = counters_of(metadata);
     batcher.seek(counters.position);
     return counters;

@@ -1,6 +1,6 @@
-// One file with everything a run needs to continue exactly: weights, optimiser state, LibTorch's random state
-// and the counters of the loop. Container: safetensors with metadata; written atomically, the last two are
-// kept.
+// One file with everything a run needs to continue exactly: weights, optimiser state and the counters of the
+// loop, from which all seeds follow. Container: safetensors with metadata; written atomically, the last two
+// are kept.
 #pragma once
 
 #include <cstdint>
@@ -36,8 +36,8 @@ void save_checkpoint(const std::filesystem::path& directory, const model::GiantR
 // atomic writes leave none behind, so it was damaged later and must not be passed over in silence.
 std::optional<std::filesystem::path> newest_checkpoint(const std::filesystem::path& directory);
 
-// Restores the network, the optimiser, LibTorch's random state and the batcher's position; the counters are
-// checked to be possible ones. Throws std::runtime_error naming the file and the reason.
+// Restores the network, the optimiser and the batcher's position; the counters are checked to be possible
+// ones. Throws std::runtime_error naming the file and the reason.
 Counters load_checkpoint(const std::filesystem::path& file, model::GiantRabbit& network, Optimizer& optimizer,
                          data::Batcher& batcher);
 

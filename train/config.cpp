@@ -9,8 +9,11 @@ void TrainConfig::bind(model::OptionSet& options) {
   options.add("train.tokens", &tokens, "stop after this many target tokens; 0: no limit of tokens");
   options.add(
       "train.batch_tokens", &batch_tokens,
-      "padded target tokens per update; a batch comes from one pool of 1024 problems and is never larger",
+      "padded target tokens per micro-batch, which comes from one pool of 1024 problems and is never larger",
       {1, 1 << 24});
+  options.add("train.accumulate", &accumulate,
+              "micro-batches per update, joined to one batch; a launcher's processes share them evenly",
+              {1, 1 << 16});
   options.add("train.optimizer", &optimizer, "optimiser of the hidden matrices", {"muon", "adamw"});
   options.add("train.learning_rate", &learning_rate, "peak learning rate of AdamW");
   options.add("train.muon_learning_rate", &muon_learning_rate, "peak learning rate of Muon");

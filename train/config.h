@@ -15,7 +15,8 @@ struct TrainConfig {
   int64_t steps = 0;
   int64_t tokens = 0;  // target tokens that counted in the loss
 
-  int64_t batch_tokens = 2048;       // padded target tokens per step, as far as a pool of problems has them
+  int64_t batch_tokens = 2048;  // padded target tokens per micro-batch, as far as a pool of problems has them
+  int64_t accumulate = 1;       // micro-batches per update, in all processes together
   std::string optimizer = "muon";    // muon | adamw: for the hidden matrices; the rest always uses AdamW
   double learning_rate = 3e-3;       // AdamW
   double muon_learning_rate = 5e-3;  // Muon

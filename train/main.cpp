@@ -10,6 +10,8 @@
 
 #include "eval/error_text.h"
 #include "train/command_line.h"
+#include "train/launch.h"
+#include "train/process_group.h"
 #include "train/trainer.h"
 
 namespace {
@@ -41,18 +43,30 @@ int train(int argc, char** argv) {
     fmt::print("{}\n", line.help);
     return 0;
   }
+  giantrabbit::train::ProcessGroup group(giantrabbit::train::launch_from_environment());
+  const bool is_first = group.is_first();
   std::signal(SIGINT, request_stop);
   std::signal(SIGTERM, request_stop);
-  giantrabbit::train::Trainer trainer(line.config, line.out, line.resume);
+  giantrabbit::train::Trainer trainer(line.config, line.out, line.resume, std::move(group));
   const auto& config = line.config;
-  fmt::print("{}: {} parameters, attention {}, task {}, {}\n", line.out.string(),
-             trainer.network()->parameter_count(), config.model.attention, config.task.task,
-             config.task.is_text() ? config.task.text : "format " + config.task.format);
-  if (!trainer.run(&stop_requested)) {
+  if (is_first) {
+    fmt::print("{}: {} parameters, attention {}, task {}, {}\n", line.out.string(),
+               trainer.network()->parameter_count(), config.model.attention, config.task.task,
+               config.task.is_text() ? config.task.text : "format " + config.task.format);
+  }
+  if (!trainer.run(&stop_requested) && is_first) {
     fmt::print("stopped; everything is saved, continue with: giantrabbit-train --resume --out {}\n",
                line.out.string());
   }
   return 0;
+}
+
+// The launcher's number of the process in front of its errors: all of them write to the same terminal.
+int fail(int code, const std::exception& error) {
+  const char* rank = std::getenv("RANK");
+  fmt::print(stderr, "giantrabbit-train{}: {}\n", rank == nullptr ? "" : fmt::format(" (rank {})", rank),
+             giantrabbit::eval::error_text(error));
+  return code;
 }
 
 }  // namespace
@@ -62,10 +76,8 @@ int main(int argc, char** argv) {
   try {
     return train(argc, argv);
   } catch (const giantrabbit::model::OptionError& error) {
-    fmt::print(stderr, "giantrabbit-train: {}\n", giantrabbit::eval::error_text(error));
-    return 2;
+    return fail(2, error);
   } catch (const std::exception& error) {
-    fmt::print(stderr, "giantrabbit-train: {}\n", giantrabbit::eval::error_text(error));
-    return 1;
+    return fail(1, error);
   }
 }

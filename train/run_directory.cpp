@@ -94,7 +94,7 @@ RunDirectory::RunDirectory(std::filesystem::path path, RunConfig& config, const 
   data::write_file_atomically(config_file, eval::write_config(config.options()));
 }
 
-void RunDirectory::write_result(const model::GiantRabbit& network, const Counters& counters,
+void RunDirectory::write_result(const model::GiantRabbit& network, const Counters& counters, int processes,
                                 const Validation& validation) const {
   const eval::Machine machine = eval::this_machine();
   data::write_file_atomically(
@@ -107,6 +107,7 @@ void RunDirectory::write_result(const model::GiantRabbit& network, const Counter
                                           {"processor_seconds", counters.processor_seconds},
                                           {validation.result, validation.figures.at(validation.result)},
                                           {"cpu", machine.cpu},
+                                          {"processes", processes},
                                           {"threads", machine.threads},
                                           {"library", machine.library},
                                           {"commit", build_commit()}};

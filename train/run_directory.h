@@ -33,10 +33,13 @@ class RunDirectory {
   RunDirectory(std::filesystem::path path, RunConfig& config, const data::Vocabulary& vocabulary,
                bool resume);
 
-  std::filesystem::path checkpoints() const { return path_ / "checkpoints"; }
+  static std::filesystem::path checkpoints_of(const std::filesystem::path& path) {
+    return path / "checkpoints";
+  }
+  std::filesystem::path checkpoints() const { return checkpoints_of(path_); }
   std::filesystem::path metrics() const { return path_ / "metrics.jsonl"; }
   const std::filesystem::path& path() const { return path_; }
-  void write_result(const model::GiantRabbit& network, const Counters& counters,
+  void write_result(const model::GiantRabbit& network, const Counters& counters, int processes,
                     const Validation& validation) const;
 
  private:

@@ -11,7 +11,11 @@
 
 #include <ATen/autocast_mode.h>
 
+#include "data/counter_rng.h"
+#include "data/split.h"
+#include "eval/config_file.h"
 #include "model/loss.h"
+#include "model/safetensors.h"
 #include "train/lr_schedule.h"
 
 namespace giantrabbit::train {
@@ -50,29 +54,61 @@ class MixedPrecision {
   bool enabled_;
 };
 
+ProcessGroup sharing(ProcessGroup group, const RunConfig& config) {
+  if (config.train.accumulate % group.size() == 0) return group;
+  throw model::OptionError(
+      fmt::format("train.accumulate: {0} processes cannot share {1} micro-batches evenly; give --accumulate "
+                  "{0} or a multiple",
+                  group.size(), config.train.accumulate));
+}
+
+// A text may lie elsewhere on another machine; its fingerprint says that it is the same.
+std::string shared_configuration(RunConfig config) {
+  config.task.text.clear();
+  return eval::write_config(config.options());
+}
+
 }  // namespace
 
-Trainer::Trainer(RunConfig& config, const std::filesystem::path& out, bool resume)
+Trainer::Trainer(RunConfig& config, const std::filesystem::path& out, bool resume, ProcessGroup group)
     : config_(config),
+      group_(sharing(std::move(group), config)),
       data_(open_training_data(config)),
-      directory_(out, config, data_.examples->vocabulary(), resume),
+      checkpoints_(RunDirectory::checkpoints_of(out)),
       batcher_(*data_.examples, config.train.batch_tokens, static_cast<uint64_t>(config.task.seed),
                config.model.max_positions),
       progress_(out.filename().empty() ? out.parent_path().filename().string() : out.filename().string()) {
+  group_.require_same("the configuration", shared_configuration(config));
+  group_.first_only([&] { directory_.emplace(out, config, data_.examples->vocabulary(), resume); });
   torch::manual_seed(static_cast<uint64_t>(config.task.seed));
   network_ = model::GiantRabbit(config.model, eval::token_traits(data_.examples->vocabulary()));
   optimizer_.emplace(network_, config.train);
+  gradients_.emplace(network_->parameters(), group_);
   counters_.next_validation = config.train.validation_interval;
   if (resume) {
-    if (const auto file = newest_checkpoint(directory_.checkpoints())) {
+    if (const auto file = newest_checkpoint(checkpoints_)) {
       counters_ = load_checkpoint(*file, network_, *optimizer_, batcher_);
     }
     // A raised limit makes the share smaller. Where it is the same this changes nothing.
     counters_.next_validation =
         std::min(counters_.next_validation, share() + config.train.validation_interval);
   }
-  log_.emplace(directory_.metrics(), counters_);
+  for (const auto& [name, tensor] : model::state_of(*network_)) group_.broadcast(tensor);
+  require_same_state();
+  if (directory_) log_.emplace(directory_->metrics(), counters_);
   last_checkpoint_ = counters_.seconds;
+}
+
+// Whatever makes weights differ - another library, another processor, another checkpoint - is an error.
+void Trainer::require_same_state() const {
+  if (group_.size() == 1) return;
+  std::string state = fmt::format("{} {}", counters_.step, counters_.tokens);
+  for (const auto& [name, tensor] : model::state_of(*network_)) {
+    const torch::Tensor weights = tensor.contiguous();
+    const std::string_view bytes(static_cast<const char*>(weights.data_ptr()), weights.nbytes());
+    state += fmt::format(" {} {:x}", name, data::fnv1a64(bytes));
+  }
+  group_.require_same("the model", state);
 }
 
 double Trainer::share() const {
@@ -87,13 +123,33 @@ double Trainer::share() const {
   return std::min(share, 1.0);
 }
 
-void Trainer::tick() {
-  const double time = now();
-  counters_.seconds += time - clock_;
+// The first process's clock counts for all. True where any of them is to stop.
+bool Trainer::tick(const volatile std::sig_atomic_t* stop) {
+  const double time = now(), processor_time = processor_now();
+  const std::vector<double> sums = group_.sum(
+      {group_.is_first() ? time - clock_ : 0, processor_time - processor_clock_, *stop != 0 ? 1.0 : 0.0});
   clock_ = time;
-  const double processor_time = processor_now();
-  counters_.processor_seconds += processor_time - processor_clock_;
   processor_clock_ = processor_time;
+  counters_.seconds += sums[0];
+  counters_.processor_seconds += sums[1];
+  return sums[2] > 0;
+}
+
+// Every process passes over all micro-batches, so it knows the number of their tokens without asking.
+Trainer::Update Trainer::next_update() {
+  Update update;
+  const int64_t count = config_.train.accumulate, share = count / group_.size();
+  for (int64_t index = 0; index < count; ++index) {
+    if (index / share != group_.rank()) {
+      update.target_tokens += batcher_.skip();
+      continue;
+    }
+    data::CounterRng seed{data::fnv1a64("micro-batch"), static_cast<uint64_t>(config_.task.seed),
+                          static_cast<uint64_t>(counters_.step), static_cast<uint64_t>(index)};
+    update.micro_batches.push_back({batcher_.next(), seed.next()});
+    update.target_tokens += update.micro_batches.back().batch.target_tokens;
+  }
+  return update;
 }
 
 torch::Tensor Trainer::batch_loss(const data::Batch& batch) {
@@ -104,32 +160,46 @@ torch::Tensor Trainer::batch_loss(const data::Batch& batch) {
 
 void Trainer::require_finite(const char* what, double value) const {
   if (std::isfinite(value)) return;
-  const bool kept = newest_checkpoint(directory_.checkpoints()).has_value();
+  const bool kept = newest_checkpoint(checkpoints_).has_value();
   throw std::runtime_error(fmt::format("{} became {} at step {}{}", what, value, counters_.step,
                                        kept ? "; the last checkpoint is kept" : ""));
 }
 
 double Trainer::step() {
-  const data::Batch batch = batcher_.next();
+  const double begin = now();
+  const Update update = next_update();
   optimizer_->zero_gradients();
-  const torch::Tensor loss = batch_loss(batch);
-  const double value = loss.item<double>();
+  double own = 0, own_tokens = 0;
+  for (const auto& [batch, seed] : update.micro_batches) {
+    torch::manual_seed(seed);
+    const torch::Tensor loss = batch_loss(batch);
+    const auto tokens = static_cast<double>(batch.target_tokens);
+    const double weight = tokens / static_cast<double>(update.target_tokens);
+    own += weight * loss.item<double>();
+    own_tokens += tokens;
+    if (&batch == &update.micro_batches.back().batch) gradients_->expect_last_backward();
+    loss.backward(torch::full_like(loss, weight));
+  }
+  gradients_->finish();
+  const std::vector<double> sums = group_.sum({own, own_tokens});
+  const double value = sums[0];
   require_finite("the loss", value);
-  loss.backward();
   const LrSchedule schedule{config_.train.schedule, config_.train.warmup_steps, config_.train.final_fraction};
   require_finite("the gradient's norm", optimizer_->step(schedule.factor(counters_.step, share())));
   ++counters_.step;
-  counters_.tokens += batch.target_tokens;
+  counters_.tokens += update.target_tokens;
   counters_.position = batcher_.position();
   counters_.interval_loss += value;
-  counters_.interval_tokens += batch.target_tokens;
+  counters_.interval_tokens += update.target_tokens;
   ++counters_.interval_steps;
   running_loss_ = running_loss_ == 0 ? value : 0.98 * running_loss_ + 0.02 * value;
+  group_.expect_updates_of(now() - begin);
   return value;
 }
 
 Validation Trainer::validate() {
-  Validation validation = data_.validator->validate(network_);
+  Validation validation;
+  group_.first_only([&] { validation = data_.validator->validate(network_); });
   validation_text_ = validation.text;
   // A finished run that is resumed validates again for its summary; its line is written already.
   if (counters_.validated_step < counters_.step) {
@@ -137,9 +207,11 @@ Validation Trainer::validate() {
                                    {"tokens", counters_.tokens},
                                    {"seconds", counters_.seconds},
                                    {"processor_seconds", counters_.processor_seconds}};
-    line.update(validation.figures);
-    log_->write(line);
-    log_->write(counters_.step, validation.attention);
+    if (log_) {
+      line.update(validation.figures);
+      log_->write(line);
+      log_->write(counters_.step, validation.attention);
+    }
     counters_.validated_step = counters_.step;
   }
   return validation;
@@ -156,13 +228,14 @@ void Trainer::advance_validation() {
 void Trainer::log_interval(bool force) {
   if (counters_.interval_steps == 0 || (!force && counters_.step % log_steps != 0)) return;
   const double elapsed = counters_.seconds - counters_.interval_start;
-  log_->write(
-      {{"step", counters_.step},
-       {"tokens", counters_.tokens},
-       {"seconds", counters_.seconds},
-       {"processor_seconds", counters_.processor_seconds},
-       {"loss", counters_.interval_loss / static_cast<double>(counters_.interval_steps)},
-       {"tokens_per_second", elapsed > 0 ? static_cast<double>(counters_.interval_tokens) / elapsed : 0}});
+  if (log_)
+    log_->write(
+        {{"step", counters_.step},
+         {"tokens", counters_.tokens},
+         {"seconds", counters_.seconds},
+         {"processor_seconds", counters_.processor_seconds},
+         {"loss", counters_.interval_loss / static_cast<double>(counters_.interval_steps)},
+         {"tokens_per_second", elapsed > 0 ? static_cast<double>(counters_.interval_tokens) / elapsed : 0}});
   counters_.interval_loss = 0;
   counters_.interval_steps = counters_.interval_tokens = 0;
   counters_.interval_start = counters_.seconds;
@@ -172,7 +245,8 @@ void Trainer::checkpoint() {
   for (const torch::Tensor& weight : network_->parameters()) {
     require_finite("a weight", weight.detach().abs().max().item<double>());
   }
-  save_checkpoint(directory_.checkpoints(), network_, *optimizer_, counters_);
+  require_same_state();
+  group_.first_only([&] { save_checkpoint(checkpoints_, network_, *optimizer_, counters_); });
   last_checkpoint_ = counters_.seconds;
 }
 
@@ -187,29 +261,31 @@ bool Trainer::run(const volatile std::sig_atomic_t* stop) {
   processor_clock_ = processor_now();
   while (share() < 1) {
     step();
-    tick();
+    bool stopping = tick(stop);
     log_interval(false);
-    progress_.show(progress_state());
+    if (group_.is_first()) progress_.show(progress_state());
     if (config_.train.validation_interval > 0 && share() >= counters_.next_validation && share() < 1) {
       const double before = counters_.seconds;
       validate();
-      tick();
+      stopping = tick(stop);
       advance_validation();
       counters_.interval_start +=
           counters_.seconds - before;  // validation does not count in tokens per second
     }
-    if (*stop != 0 || counters_.seconds - last_checkpoint_ >= config_.train.checkpoint_seconds) checkpoint();
-    if (*stop != 0) {
-      progress_.finish(progress_state());
+    if (stopping || counters_.seconds - last_checkpoint_ >= config_.train.checkpoint_seconds) checkpoint();
+    if (stopping) {
+      if (group_.is_first()) progress_.finish(progress_state());
       return false;
     }
   }
   log_interval(true);
   const Validation validation = validate();
-  tick();
+  tick(stop);
   checkpoint();  // behind the last line: a run killed before it drops that line and writes it once more
-  directory_.write_result(network_, counters_, validation);
-  progress_.finish(progress_state());
+  group_.first_only([&] {
+    directory_->write_result(network_, counters_, group_.size(), validation);
+    progress_.finish(progress_state());
+  });
   return true;
 }
 

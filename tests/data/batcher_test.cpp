@@ -131,5 +131,20 @@ TEST(Batcher, ABudgetBelowOneExampleGivesSingleExamples) {
   EXPECT_THROW(Batcher(source, -5, 7), std::invalid_argument);
 }
 
+TEST(Batcher, PassingOverBatchesCountsTheirTokensAndChangesNoOther) {
+  const ExampleSource source = training_source();
+  Batcher reader(source, 16384, 1), skipper(source, 16384, 1);
+  for (int i = 0; reader.position().pool < 2; ++i) {
+    const Batch expected = reader.next();
+    if (i % 3 == 0) {
+      EXPECT_TRUE(same(skipper.next(), expected)) << i;
+    } else {
+      EXPECT_EQ(skipper.skip(), expected.target_tokens) << i;
+    }
+    EXPECT_EQ(skipper.position().pool, reader.position().pool);
+    EXPECT_EQ(skipper.position().batch, reader.position().batch);
+  }
+}
+
 }  // namespace
 }  // namespace giantrabbit::data

@@ -181,6 +181,9 @@ TEST(TrainerTest, ResumedRunIsBitwiseTheSame) {
 
 TEST(TrainerTest, StoppingAtEveryStepChangesNothing) {
   RunConfig config = tiny::run_config();
+  config.train.accumulate = 2;
+  config.model.decoder_layers = 2;
+  config.model.shared_attention = "lsh";  // draws its rotations anew for every micro-batch
   const fs::path whole = whole_run("whole", config), parts = tiny::fresh_directory("parts");
   bool finished = false;
   for (int start = 0; start < 13 && !finished; ++start)
