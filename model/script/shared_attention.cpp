@@ -12,7 +12,7 @@ def project(self, x: Tensor) -> Tuple[Tensor, Tensor]:
 
 # 0 at the keys that positions with `earlier` [K] positions before them see among `keys` places, else -inf.
 def random_bias(self, earlier: Tensor, keys: int, like: Tensor) -> Tensor:
-    table = self.tables[0]
+    table = self.tables[0].to(earlier.device)
     assert keys <= table.size(0), "shared_attention: random keys are known up to model.max_positions only"
     chosen = table.index_select(0, (earlier - 1).clamp_min(0)).to(int64)
     hidden = torch.full([earlier.size(0), max(keys, 1)], -infinity, dtype=like.dtype, device=like.device)
@@ -36,7 +36,7 @@ def hash_alone(self, query: Tensor, value: Tensor, lengths: Tensor) -> Tensor:
     heads: List[Tensor] = []
     for b in range(query.size(0)):
         length = int(lengths[b])
-        own = lsh_attend(query.narrow(0, b, 1).narrow(2, 0, length), value.narrow(0, b, 1).narrow(2, 0, length), self.tables[0])
+        own = lsh_attend(query.narrow(0, b, 1).narrow(2, 0, length), value.narrow(0, b, 1).narrow(2, 0, length), self.tables[0].to(query.device))
         heads.append(torch.constant_pad_nd(own, [0, 0, 0, query.size(2) - length]))
     return torch.cat(heads)
 
@@ -46,7 +46,7 @@ def forward(self, x: Tensor, lengths: Optional[Tensor]) -> Tuple[Tensor, Tensor,
     if config.lsh:
         remembered = query
         if lengths is None:
-            heads = lsh_attend(query, value, self.tables[0])
+            heads = lsh_attend(query, value, self.tables[0].to(query.device))
         else:
             heads = self.hash_alone(query, value, lengths)
     else:
@@ -61,7 +61,7 @@ def step(self, x: Tensor, cache: List[Tensor], lengths: Tensor, longest: int) ->
         heads: List[Tensor] = []
         for b in range(query.size(0)):
             length = int(lengths[b]) + 1
-            own = lsh_attend(cache[0].narrow(0, b, 1).narrow(2, 0, length), cache[1].narrow(0, b, 1).narrow(2, 0, length), self.tables[0])
+            own = lsh_attend(cache[0].narrow(0, b, 1).narrow(2, 0, length), cache[1].narrow(0, b, 1).narrow(2, 0, length), self.tables[0].to(query.device))
             heads.append(own.narrow(2, length - 1, 1))
         result = torch.cat(heads)
     else:
