@@ -26,7 +26,9 @@ def project(self, x: Tensor, positions: Tensor) -> Tuple[Tensor, Tensor, Tensor]
     return query, key, split_heads(parts[2])
 
 # Also keys and values, for a cache.
-def forward(self, x: Tensor, key_lengths: Optional[Tensor], causal: bool, positions: Tensor) -> Tuple[Tensor, Tensor, Tensor]:
+def forward(
+        self, x: Tensor, key_lengths: Optional[Tensor], causal: bool,
+        positions: Tensor) -> Tuple[Tensor, Tensor, Tensor]:
     query, key, value = self.project(x, positions)
     heads = attend(query, key, value, key_lengths, causal, config.window)
     return torch.linear(merge_heads(heads), self.out), key, value

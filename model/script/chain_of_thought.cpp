@@ -4,10 +4,12 @@
 namespace giantrabbit::model::script {
 
 const char* const thought_step = R"py(
-def forward(self, x: Tensor, lengths: Tensor, memory: Tensor, memory_lengths: Tensor, positions: Tensor) -> Tensor:
+def forward(
+        self, x: Tensor, lengths: Tensor, memory: Tensor, memory_lengths: Tensor, positions: Tensor) -> Tensor:
     attended, key, value = self.self_attention.forward(self.self_norm.forward(x), lengths, False, positions)
     x = x + attended
-    looked_up, memory_key, memory_value = self.cross_attention.forward(self.cross_norm.forward(x), memory, memory_lengths)
+    normed = self.cross_norm.forward(x)
+    looked_up, memory_key, memory_value = self.cross_attention.forward(normed, memory, memory_lengths)
     x = x + looked_up
     return x + self.feed_forward.forward(self.feed_forward_norm.forward(x))
 
@@ -35,7 +37,8 @@ def drop_tokens(self, states: Tensor, lengths: Tensor, importance: Tensor) -> Tu
     # ceil(a n), where a product that is whole but for rounding counts as whole.
     kept = torch.ceil((lengths.to(float64) * config.keep_fraction) * (1 - 1e-12)).to(int64)
     room = int(kept.max())
-    ranked = importance.masked_fill(padding, -infinity).sort(stable=True, dim=-1, descending=True)[1].narrow(1, 0, room)
+    worth = importance.masked_fill(padding, -infinity)
+    ranked = worth.sort(stable=True, dim=-1, descending=True)[1].narrow(1, 0, room)
     unused = torch.arange(room, device=states.device).unsqueeze(0) >= kept.unsqueeze(1)
     in_order = ranked.masked_fill(unused, tokens).sort(1)[0].clamp_max(tokens - 1)
     return take_rows(states, in_order), kept

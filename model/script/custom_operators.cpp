@@ -7,11 +7,10 @@ const char* const custom_operators = R"py(
 def squared_relu(x: Tensor) -> Tensor:
     return ops.giantrabbit.squared_relu(x)
 
-def shared_keys(query: Tensor) -> Tensor:
-    return query * (query.square().mean([-1], True) + 1e-6).rsqrt()
-
 # window: 0 = all.
-def attend(query: Tensor, key: Tensor, value: Tensor, key_lengths: Optional[Tensor], causal: bool, window: int) -> Tensor:
+def attend(
+        query: Tensor, key: Tensor, value: Tensor, key_lengths: Optional[Tensor], causal: bool,
+        window: int) -> Tensor:
     limit: Optional[int] = None
     if window > 0:
         limit = window

@@ -7,7 +7,9 @@ namespace giantrabbit::model::script {
 
 const char* const decoder_layer = R"py(
 # The layer's cache is appended to `caches`. lengths: those of a prefix that generation goes on behind.
-def forward(self, x: Tensor, lengths: Optional[Tensor], positions: Tensor, memory: Tensor, memory_lengths: Tensor, caches: List[List[Tensor]]) -> Tensor:
+def forward(
+        self, x: Tensor, lengths: Optional[Tensor], positions: Tensor, memory: Tensor, memory_lengths: Tensor,
+        caches: List[List[Tensor]]) -> Tensor:
     normed = self.self_norm.forward(x)
     if config.shared_layer:
         attended, key, value = self.shared_attention.forward(normed, lengths)
@@ -16,7 +18,8 @@ def forward(self, x: Tensor, lengths: Optional[Tensor], positions: Tensor, memor
     x = x + attended
     cache = [key.detach(), value.detach()]
     if config.memory:
-        looked_up, memory_key, memory_value = self.cross_attention.forward(self.cross_norm.forward(x), memory, memory_lengths)
+        normed = self.cross_norm.forward(x)
+        looked_up, memory_key, memory_value = self.cross_attention.forward(normed, memory, memory_lengths)
         x = x + looked_up
         cache = cache + [memory_key.detach(), memory_value.detach()]
     caches.append(cache)
@@ -36,12 +39,16 @@ def step(self, x: Tensor, cache: List[Tensor], lengths: Tensor, longest: int, me
 
 std::string decoder(int64_t layers) {
   std::string forward = R"py(
-def forward(self, x: Tensor, lengths: Optional[Tensor], memory: Tensor, memory_lengths: Tensor) -> Tuple[Tensor, List[List[Tensor]]]:
+def forward(
+        self, x: Tensor, lengths: Optional[Tensor], memory: Tensor,
+        memory_lengths: Tensor) -> Tuple[Tensor, List[List[Tensor]]]:
     positions = torch.arange(x.size(1), device=x.device)
     caches: List[List[Tensor]] = []
 )py";
   std::string step = R"py(
-def step(self, x: Tensor, caches: List[List[Tensor]], lengths: Tensor, longest: int, memory_lengths: Tensor) -> Tensor:
+def step(
+        self, x: Tensor, caches: List[List[Tensor]], lengths: Tensor, longest: int,
+        memory_lengths: Tensor) -> Tensor:
 )py";
   for (int64_t i = 0; i < layers; ++i) {
     const std::string layer = fmt::format("    x = getattr(self.layers, \"{}\")", i);

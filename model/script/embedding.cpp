@@ -44,7 +44,7 @@ def sinusoid(self, positions: Tensor) -> Tensor:
 
 def look_up(self, table: Tensor, positions: Tensor) -> Tensor:
     if positions.numel() > 0:
-        assert int(positions.max()) < config.max_positions, "embedding: a position is outside the table of learned positions; raise model.max_positions"
+        assert int(positions.max()) < config.max_positions, "embedding: a position is outside the table; raise model.max_positions"
     return torch.embedding(table, positions)
 
 def prompt(self, words: Tensor, tokens: Tensor) -> Tensor:

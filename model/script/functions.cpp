@@ -4,6 +4,10 @@
 namespace giantrabbit::model::script {
 
 const char* const functions = R"py(
+# Keys that share their vectors with the queries.
+def shared_keys(query: Tensor) -> Tensor:
+    return query * (query.square().mean([-1], True) + 1e-6).rsqrt()
+
 def split_heads(x: Tensor) -> Tensor:
     return x.unflatten(-1, [config.heads, config.head_width]).transpose(1, 2)
 
@@ -15,7 +19,9 @@ def take_rows(states: Tensor, index: Tensor) -> Tensor:
     return states.gather(1, index.unsqueeze(-1).expand([-1, -1, states.size(2)]))
 
 # Valid states of `first`, then those of `second`, per sequence.
-def concatenate(first: Tensor, first_lengths: Tensor, second: Tensor, second_lengths: Tensor) -> Tuple[Tensor, Tensor]:
+def concatenate(
+        first: Tensor, first_lengths: Tensor, second: Tensor,
+        second_lengths: Tensor) -> Tuple[Tensor, Tensor]:
     room = first.size(1) + second.size(1)
     slot = torch.arange(room, device=first.device).unsqueeze(0)
     in_second = (slot - first_lengths.unsqueeze(1) + first.size(1)).clamp_max(room - 1)

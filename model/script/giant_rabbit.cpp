@@ -50,7 +50,8 @@ def forward(self, prompt: Tensor, decoder_tokens: Tensor) -> Tensor:
     words = self.embedding.input_table()
     if config.encoder:
         first = torch.zeros([1, 1], dtype=int64, device=prompt.device)
-        hidden = self.decoder.forward(self.embedding.decoder(words, decoder_tokens, first), None, memory, memory_lengths)[0]
+        written = self.embedding.decoder(words, decoder_tokens, first)
+        hidden = self.decoder.forward(written, None, memory, memory_lengths)[0]
     else:
         # The prompt is the decoder's prefix: hidden states of the tokens only.
         first = lengths.unsqueeze(1)
@@ -92,7 +93,8 @@ def generate(self, prompt: Tensor, max_tokens: int) -> Tensor:
         x = self.embedding.decoder_last(words, history, first)
         x = self.decoder.step(x, caches, lengths, longest, memory_lengths)
         best = self.output_head.forward(x.squeeze(1), table).argmax(-1)
-        columns.append(torch.full([prompt.size(0)], self.pad, dtype=int64, device=prompt.device).index_copy(0, rows, best))
+        column = torch.full([prompt.size(0)], self.pad, dtype=int64, device=prompt.device)
+        columns.append(column.index_copy(0, rows, best))
         lengths = lengths + 1
         longest = longest + 1
         history = torch.cat([history, best.unsqueeze(1)], 1)

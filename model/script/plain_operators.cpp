@@ -9,9 +9,6 @@ const char* const plain_operators = R"py(
 def squared_relu(x: Tensor) -> Tensor:
     return torch.relu(x).square()
 
-def shared_keys(query: Tensor) -> Tensor:
-    return query * (query.square().mean([-1], True) + 1e-6).rsqrt()
-
 def softmax(scores: Tensor) -> Tensor:
     empty = scores.detach().isneginf().all(-1, True)
     return scores.masked_fill(empty, 0.0).softmax(-1).masked_fill(empty, 0.0)
@@ -57,7 +54,8 @@ def scores_of(query: Tensor, key: Tensor) -> Tensor:
     return torch.matmul(query, key.transpose(-2, -1)) * config.scale
 
 # [B or 1, 1, M, N]; the last query stands at the last key.
-def permitted(query: Tensor, key: Tensor, key_lengths: Optional[Tensor], causal: bool, window: int) -> Tensor:
+def permitted(
+        query: Tensor, key: Tensor, key_lengths: Optional[Tensor], causal: bool, window: int) -> Tensor:
     column = torch.arange(key.size(2), device=query.device)
     diagonal = torch.arange(query.size(2), device=query.device).unsqueeze(1) + (key.size(2) - query.size(2))
     mask = torch.ones([1, 1, query.size(2), key.size(2)], dtype=boolean, device=query.device)
@@ -70,7 +68,9 @@ def permitted(query: Tensor, key: Tensor, key_lengths: Optional[Tensor], causal:
     return mask
 
 # window: 0 = all.
-def attend(query: Tensor, key: Tensor, value: Tensor, key_lengths: Optional[Tensor], causal: bool, window: int) -> Tensor:
+def attend(
+        query: Tensor, key: Tensor, value: Tensor, key_lengths: Optional[Tensor], causal: bool,
+        window: int) -> Tensor:
     forbidden = permitted(query, key, key_lengths, causal, window).logical_not()
     return torch.matmul(normalize(scores_of(query, key).masked_fill(forbidden, -infinity)), value)
 
@@ -96,8 +96,8 @@ def lsh_counts(query: Tensor, rotations: Tensor) -> Tensor:
     per_round = (query.size(2) + config.lsh_chunk - 1) // config.lsh_chunk
     first = torch.arange(rounds, device=query.device).view([1, 1, rounds, 1]) * per_round
     chunk = (first + torch.div(place, config.lsh_chunk, rounding_mode="floor")).transpose(2, 3)
-    stands = torch.zeros([query.size(0), query.size(1), query.size(2), rounds * per_round], dtype=query.dtype, device=query.device)
-    stands = stands.scatter(-1, chunk, 1.0)
+    shape = [query.size(0), query.size(1), query.size(2), rounds * per_round]
+    stands = torch.zeros(shape, dtype=query.dtype, device=query.device).scatter(-1, chunk, 1.0)
     seen = stands
     if rounds * per_round > 1:
         seen = stands + stands.roll([1], [-1])

@@ -97,12 +97,9 @@ class Builder {
         options_(options),
         constants_(script::config_constants(config_)),
         unit_(std::make_shared<jit::CompilationUnit>()) {
-    const auto define = [this](const char* source) {
-      unit_->define(c10::QualifiedName(package), source, std::make_shared<Names>(*unit_, constants_),
-                    nullptr);
-    };
-    define(options.portable ? script::plain_operators : script::custom_operators);
-    define(script::functions);
+    const std::string operators = options.portable ? script::plain_operators : script::custom_operators;
+    unit_->define(c10::QualifiedName(package), operators + script::functions,
+                  std::make_shared<Names>(*unit_, constants_), nullptr);
   }
 
   // type_name: one word, as files do not find dotted ones again.

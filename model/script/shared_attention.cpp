@@ -31,12 +31,15 @@ def attend_earlier(self, query: Tensor, value: Tensor) -> Tensor:
         heads = attend(later, key, value.narrow(2, 0, rest), None, True, config.shared_window)
     return torch.cat([value.narrow(2, 0, 1), heads], 2)
 
+def hashed(self, query: Tensor, value: Tensor) -> Tensor:
+    return lsh_attend(query, value, self.tables[0].to(query.device))
+
 # Every sequence by itself: hashing must not see the padding. [B, H, M, d], zeros behind the lengths.
 def hash_alone(self, query: Tensor, value: Tensor, lengths: Tensor) -> Tensor:
     heads: List[Tensor] = []
     for b in range(query.size(0)):
         length = int(lengths[b])
-        own = lsh_attend(query.narrow(0, b, 1).narrow(2, 0, length), value.narrow(0, b, 1).narrow(2, 0, length), self.tables[0].to(query.device))
+        own = self.hashed(query[b:b + 1, :, :length], value[b:b + 1, :, :length])
         heads.append(torch.constant_pad_nd(own, [0, 0, 0, query.size(2) - length]))
     return torch.cat(heads)
 
@@ -46,7 +49,7 @@ def forward(self, x: Tensor, lengths: Optional[Tensor]) -> Tuple[Tensor, Tensor,
     if config.lsh:
         remembered = query
         if lengths is None:
-            heads = lsh_attend(query, value, self.tables[0].to(query.device))
+            heads = self.hashed(query, value)
         else:
             heads = self.hash_alone(query, value, lengths)
     else:
@@ -61,7 +64,7 @@ def step(self, x: Tensor, cache: List[Tensor], lengths: Tensor, longest: int) ->
         heads: List[Tensor] = []
         for b in range(query.size(0)):
             length = int(lengths[b]) + 1
-            own = lsh_attend(cache[0].narrow(0, b, 1).narrow(2, 0, length), cache[1].narrow(0, b, 1).narrow(2, 0, length), self.tables[0].to(query.device))
+            own = self.hashed(cache[0][b:b + 1, :, :length], cache[1][b:b + 1, :, :length])
             heads.append(own.narrow(2, length - 1, 1))
         result = torch.cat(heads)
     else:
