@@ -170,7 +170,7 @@ void ScriptComparison::compare(const Generated& one, torch::jit::Module& script,
   };
   const torch::Tensor differs = widened(actual).ne(widened(one.expected));
   for (int64_t row = 0; row < one.expected.size(0); ++row) {
-    ++agreement.problems;
+    ++agreement.prompts;
     const torch::Tensor places = differs[row].nonzero();
     if (places.numel() == 0) {
       ++agreement.equal;

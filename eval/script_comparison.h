@@ -18,10 +18,10 @@ namespace giantrabbit::eval {
 inline constexpr double script_tolerance = 1e-5;
 
 struct ScriptAgreement {
-  double logits = 0;     // largest difference over the largest logit, at least 1
-  double absolute = 0;   // largest difference
-  int64_t problems = 0;  // on which generation was compared
-  int64_t equal = 0;     // of them, with the model's own words; the others differ from a tie of two words on
+  double logits = 0;    // largest difference over the largest logit, at least 1
+  double absolute = 0;  // largest difference
+  int64_t prompts = 0;  // on which generation was compared
+  int64_t equal = 0;    // of them, with the model's own words; the others differ from a tie of two words on
 };
 
 class ScriptComparison {

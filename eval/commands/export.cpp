@@ -23,10 +23,10 @@ void print_agreement(const std::string& file, bool portable, const ScriptAgreeme
   fmt::print(
       "  read back and compared: logits differ from the model's by at most {:.1e} ({:.1e} of the largest)\n",
       agreement.absolute, agreement.logits);
-  if (agreement.problems == 0) return;
-  fmt::print("  generate writes the model's words for {} of {} problems{}\n", agreement.equal,
-             agreement.problems,
-             agreement.equal == agreement.problems ? "" : "; in the others it takes one of two that tie");
+  if (agreement.prompts == 0) return;
+  fmt::print("  generate writes the model's words for {} of {} prompts{}\n", agreement.equal,
+             agreement.prompts,
+             agreement.equal == agreement.prompts ? "" : "; in the others it takes one of two that tie");
 }
 
 }  // namespace

@@ -37,12 +37,13 @@ def received_mass(query: Tensor, key: Tensor, lengths: Tensor, window: int) -> T
     mass = mass.index_add(0, sequence * key.size(2) + key_indices, weights.masked_fill(padding, 0))
     return mass.view([query.size(0), key.size(2)])
 
-# Queries that are keys, too, find earlier ones by hashing.
-def lsh_attend(query: Tensor, value: Tensor, rotations: Tensor) -> Tensor:
+# Queries that are keys, too, find earlier ones by hashing: the results of the queries from `first` on.
+def lsh_attend(query: Tensor, value: Tensor, rotations: Tensor, first: int) -> Tensor:
     buckets = ops.giantrabbit.lsh_buckets(query, rotations, [2 * rotations.size(3)])
-    return ops.giantrabbit.lsh_attention(
+    heads = ops.giantrabbit.lsh_attention(
         query, shared_keys(query), value, buckets, normalizer=config.normalizer, scale=config.scale,
         chunk_length=config.lsh_chunk, causal=True)
+    return heads[:, :, first:]
 )py";
 
 }  // namespace giantrabbit::model::script

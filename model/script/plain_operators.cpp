@@ -85,36 +85,37 @@ def received_mass(query: Tensor, key: Tensor, lengths: Tensor, window: int) -> T
     padding = torch.arange(query.size(2), device=query.device) >= lengths.unsqueeze(1)
     return weights.masked_fill(padding.view([-1, 1, query.size(2), 1]), 0.0).sum([1, 2])
 
-# How often the rounds bring key j to query i, [B, H, N, N] whole numbers as floats: both stand in one chunk, or
-# the key in the one before; the chunks of all rounds stand in one circle.
-def lsh_counts(query: Tensor, rotations: Tensor) -> Tensor:
+# How often the rounds bring a key to the queries from `first` on, [B, H, N - first, N] whole numbers as floats: both
+# stand in one chunk, or the key in the one before; the chunks of all rounds stand in one circle.
+def lsh_counts(query: Tensor, rotations: Tensor, first: int) -> Tensor:
     rotated = torch.einsum("bhnd,hdrk->bhrnk", [query, rotations])
     buckets = torch.cat([rotated, -rotated], -1).argmax(-1)
     order = torch.argsort(buckets, stable=True, dim=-1)
     place = torch.argsort(order, stable=True, dim=-1)
     rounds = buckets.size(2)
     per_round = (query.size(2) + config.lsh_chunk - 1) // config.lsh_chunk
-    first = torch.arange(rounds, device=query.device).view([1, 1, rounds, 1]) * per_round
-    chunk = (first + torch.div(place, config.lsh_chunk, rounding_mode="floor")).transpose(2, 3)
+    round = torch.arange(rounds, device=query.device).view([1, 1, rounds, 1])
+    chunk = (round * per_round + torch.div(place, config.lsh_chunk, rounding_mode="floor")).transpose(2, 3)
     shape = [query.size(0), query.size(1), query.size(2), rounds * per_round]
     stands = torch.zeros(shape, dtype=query.dtype, device=query.device).scatter(-1, chunk, 1.0)
     seen = stands
     if rounds * per_round > 1:
         seen = stands + stands.roll([1], [-1])
-    return torch.matmul(stands, seen.transpose(-2, -1))
+    return torch.matmul(stands[:, :, first:], seen.transpose(-2, -1))
 
-# Queries that are keys, too, find earlier ones by hashing.
-def lsh_attend(query: Tensor, value: Tensor, rotations: Tensor) -> Tensor:
+# Queries that are keys, too, find earlier ones by hashing: the results of the queries from `first` on.
+def lsh_attend(query: Tensor, value: Tensor, rotations: Tensor, first: int) -> Tensor:
     if query.size(2) == 0:
         return value
-    counts = lsh_counts(query.detach(), rotations)
-    others = (counts > 0).tril(-1)
-    itself = torch.eye(query.size(2), dtype=boolean, device=query.device)
+    counts = lsh_counts(query.detach(), rotations, first)
+    others = (counts > 0).tril(first - 1)
+    itself = torch.eye(query.size(2), dtype=boolean, device=query.device)[first:]
     visible = others.logical_or(others.any(-1, True).logical_not().logical_and(itself))
     bias = torch.zeros_like(counts)
     if config.softmax:
         bias = counts.clamp_min(1).log().masked_fill(itself, 0.0)
-    return attend_biased(query, shared_keys(query), value, bias.masked_fill(visible.logical_not(), -infinity))
+    bias = bias.masked_fill(visible.logical_not(), -infinity)
+    return attend_biased(query[:, :, first:], shared_keys(query), value, bias)
 )py";
 
 }  // namespace giantrabbit::model::script

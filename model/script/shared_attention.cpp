@@ -31,16 +31,29 @@ def attend_earlier(self, query: Tensor, value: Tensor) -> Tensor:
         heads = attend(later, key, value.narrow(2, 0, rest), None, True, config.shared_window)
     return torch.cat([value.narrow(2, 0, 1), heads], 2)
 
-def hashed(self, query: Tensor, value: Tensor) -> Tensor:
-    return lsh_attend(query, value, self.tables[0].to(query.device))
+# The results of the queries from `first` on.
+def hashed(self, query: Tensor, value: Tensor, first: int) -> Tensor:
+    return lsh_attend(query, value, self.tables[0].to(query.device), first)
 
 # Every sequence by itself: hashing must not see the padding. [B, H, M, d], zeros behind the lengths.
 def hash_alone(self, query: Tensor, value: Tensor, lengths: Tensor) -> Tensor:
     heads: List[Tensor] = []
     for b in range(query.size(0)):
         length = int(lengths[b])
-        own = self.hashed(query[b:b + 1, :, :length], value[b:b + 1, :, :length])
+        own = self.hashed(query[b:b + 1, :, :length], value[b:b + 1, :, :length], 0)
         heads.append(torch.constant_pad_nd(own, [0, 0, 0, query.size(2) - length]))
+    return torch.cat(heads)
+
+# The newest of each sequence's lengths[b] + 1 positions, [B, H, 1, d].
+def hash_newest(self, cache: List[Tensor], lengths: Tensor, longest: int) -> Tensor:
+    query = cache[0]
+    value = cache[1]
+    if int(lengths.min()) == longest:
+        return self.hashed(query[:, :, :longest + 1], value[:, :, :longest + 1], longest)
+    heads: List[Tensor] = []
+    for b in range(query.size(0)):
+        last = int(lengths[b])
+        heads.append(self.hashed(query[b:b + 1, :, :last + 1], value[b:b + 1, :, :last + 1], last))
     return torch.cat(heads)
 
 # With lengths every sequence is attended to by itself. Also queries (hashing) or keys and values, for a cache.
@@ -49,7 +62,7 @@ def forward(self, x: Tensor, lengths: Optional[Tensor]) -> Tuple[Tensor, Tensor,
     if config.lsh:
         remembered = query
         if lengths is None:
-            heads = self.hashed(query, value)
+            heads = self.hashed(query, value, 0)
         else:
             heads = self.hash_alone(query, value, lengths)
     else:
@@ -61,12 +74,7 @@ def step(self, x: Tensor, cache: List[Tensor], lengths: Tensor, longest: int) ->
     query, value = self.project(x)
     if config.lsh:
         remember(cache, query, value, lengths, longest)
-        heads: List[Tensor] = []
-        for b in range(query.size(0)):
-            length = int(lengths[b]) + 1
-            own = self.hashed(cache[0][b:b + 1, :, :length], cache[1][b:b + 1, :, :length])
-            heads.append(own.narrow(2, length - 1, 1))
-        result = torch.cat(heads)
+        result = self.hash_newest(cache, lengths, longest)
     else:
         if config.shared_random:
             bias = self.random_bias(lengths, longest, query).unsqueeze(1).unsqueeze(1)

@@ -22,10 +22,10 @@ TEST(ScriptExportTest, FilesEqualTheirRuns) {
        {"", "@attention=sparsemax,score_scale=0.5", "@attention=entmax15,window=6"}) {
     for (const bool portable : {false, true}) {
       SCOPED_TRACE(change + (portable ? " portable" : ""));
-      Run run = load_run(write_tiny_run("exported", tiny_config(), 3).string() + change);
+      eval::Run run = load_run(write_tiny_run("exported", tiny_config(), 3).string() + change);
       const std::filesystem::path file = exported("model");
       const ScriptAgreement agreement = export_script(run, problems, portable, file);
-      EXPECT_EQ(agreement.problems, 6);
+      EXPECT_EQ(agreement.prompts, 6);
       EXPECT_GE(agreement.equal, 5);  // a tie is rare
       EXPECT_LE(agreement.logits, script_tolerance);
       model::ScriptFiles files{{"config.toml", ""}, {"verification.json", ""}};
@@ -39,11 +39,11 @@ TEST(ScriptExportTest, FilesEqualTheirRuns) {
 
 TEST(ScriptExportTest, ScriptsOfOtherModelsAreRefused) {
   const std::vector<data::Problem> problems = some_problems(2);
-  Run run = load_run(write_tiny_run("one", tiny_config(), 1));
-  Run other = load_run(write_tiny_run("other", tiny_config(), 2));
+  eval::Run run = load_run(write_tiny_run("one", tiny_config(), 1));
+  eval::Run other = load_run(write_tiny_run("other", tiny_config(), 2));
   const model::ScriptOptions options{run.vocabulary.words()};
   const ScriptComparison comparison(run, problems);
-  EXPECT_EQ(comparison.with(model::make_script_module(run.network, options)).problems, 2);
+  EXPECT_EQ(comparison.with(model::make_script_module(run.network, options)).prompts, 2);
   try {
     comparison.with(model::make_script_module(other.network, options));
     ADD_FAILURE() << "another model's script was taken";
@@ -59,7 +59,7 @@ TEST(ScriptExportTest, ShortTablesOfPositionsAreEnough) {
   config.max_positions = 3;
   config.position = "learned";
   config.encoder = false;
-  Run run = load_run(write_tiny_run("short", config, 4));
+  eval::Run run = load_run(write_tiny_run("short", config, 4));
   EXPECT_LE(export_script(run, {}, true, exported("short")).logits, script_tolerance);
 }
 

@@ -70,8 +70,13 @@ def main() -> int:
     torch.set_num_threads(1)
     if arguments.library:
         torch.ops.load_library(arguments.library)
-    extra = {"verification.json": "", "config.toml": ""}
-    model = torch.jit.load(arguments.file, _extra_files=extra)
+    extra = {"verification.json": ""}
+    try:
+        model = torch.jit.load(arguments.file, _extra_files=extra)
+    except RuntimeError as error:
+        if "Unknown builtin op: giantrabbit" not in str(error):
+            raise
+        raise SystemExit(f"{arguments.file}: uses the operators of libgiantrabbit_ops.so; name it with --library") from None
     cases = json.loads(extra["verification.json"])
     begin = time.perf_counter()
     with torch.no_grad():

@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <torch/csrc/jit/api/function_impl.h>
+
 #include "tests/model/tiny_model.h"
 #include "tests/support/tensor_matchers.h"
 
@@ -248,6 +250,34 @@ TEST(ScriptModuleTest, GradientsAreTheModels) {
           << item.name;
     }
   }
+}
+
+// Operators of this library that a module calls.
+int64_t own_operators(const torch::jit::Module& module) {
+  int64_t count = 0;
+  for (const torch::jit::Function* function : module._ivalue()->compilation_unit()->get_functions()) {
+    const std::string graph = torch::jit::toGraphFunction(*function).graph()->toString();
+    for (size_t at = graph.find(" giantrabbit::"); at != std::string::npos;
+         at = graph.find(" giantrabbit::", at + 1)) {
+      ++count;
+    }
+  }
+  return count;
+}
+
+TEST(ScriptModuleTest, PortableScriptsNeedNoLibrary) {
+  ModelConfig config = tiny::config();
+  config.attention = "sparsemax";
+  config.thought_steps = 1;
+  config.mask = "dynamic";
+  config.mask_granularity = "token";
+  config.shared_attention = "lsh";
+  GiantRabbit network = tiny::random_network(config, 6);
+  network->eval();
+  // squared_relu, attend, attend_biased, received_mass and hashing with its buckets: each once, as a
+  // function.
+  EXPECT_EQ(own_operators(reloaded(network, /*portable=*/false)), 6);
+  EXPECT_EQ(own_operators(reloaded(network, /*portable=*/true)), 0);
 }
 
 TEST(ScriptModuleTest, TextsTravelWithTheFile) {
