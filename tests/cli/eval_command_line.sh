@@ -33,6 +33,7 @@ expect 0 "default: 500" compare --help
 expect 0 "--csv" compare --help
 expect 0 "--item" inspect --help
 expect 0 "--threads" exam --help
+expect 0 "--portable" export --help
 expect 0 "--lengths" timing --help
 expect 0 "--keep" evict --help
 expect 0 "--temperature" text --help

@@ -2,9 +2,12 @@
 // generation, for every option of the configuration, with the operators of ops/ and with LibTorch's alone.
 #include "model/script/script_module.h"
 
+#include <functional>
+
 #include <gtest/gtest.h>
 
 #include <torch/csrc/jit/api/function_impl.h>
+#include <torch/csrc/jit/runtime/graph_executor.h>
 
 #include "tests/model/tiny_model.h"
 #include "tests/support/tensor_matchers.h"
@@ -105,7 +108,9 @@ void expect_same_everywhere(const Case& variant, const std::string& attention, u
 }
 
 // Every case with one of the attentions, which take turns: the scripts differ in them in two functions only.
+// LibTorch's optimiser, half of the time, is left to the test of the attentions.
 void expect_same_everywhere(const std::vector<Case>& cases) {
+  const torch::jit::GraphOptimizerEnabledGuard unoptimised(false);
   static const std::vector<std::string> attentions = {"softmax", "sparsemax", "entmax15"};
   for (size_t i = 0; i < cases.size(); ++i) {
     expect_same_everywhere(cases[i], attentions[i % attentions.size()], i + 1);
