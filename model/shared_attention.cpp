@@ -56,7 +56,6 @@ ops::LshPattern SharedAttentionImpl::pattern() const {
   return pattern;
 }
 
-// Positions below `earlier` that the random pattern shows to the one behind them; the same in every layer.
 torch::Tensor SharedAttentionImpl::random_keys(int64_t earlier) const {
   const int64_t keys = config_.lsh_rounds * config_.lsh_chunk;
   if (earlier <= keys) return torch::arange(earlier);

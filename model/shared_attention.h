@@ -56,6 +56,11 @@ class SharedAttentionImpl : public torch::nn::Module {
   // Their weights, every key once, [B, H, M, M]. Not differentiable.
   torch::Tensor weights(const torch::Tensor& query) const;
 
+  // The pattern lsh: the layer's rotations, in training drawn anew.
+  ops::LshHashing hashing() const;
+  // The pattern random: positions below `earlier` shown to the one behind them; the same in every layer.
+  torch::Tensor random_keys(int64_t earlier) const;
+
   torch::Tensor query_value;  // [2 D, D]
   torch::Tensor out;          // [D, D]
 
@@ -63,9 +68,7 @@ class SharedAttentionImpl : public torch::nn::Module {
   torch::Tensor merge(const torch::Tensor& heads) const;
   torch::Tensor attend_earlier(const Heads& heads) const;
   torch::Tensor attend_random(const torch::Tensor& query, const ops::KeyValueCache& cache) const;
-  torch::Tensor random_keys(int64_t earlier) const;
   ops::SparseMask earlier_mask(int64_t queries) const;
-  ops::LshHashing hashing() const;
   ops::LshPattern pattern() const;
 
   ModelConfig config_;

@@ -48,7 +48,7 @@ model::WeightType weights(const Parsed& parsed) {
 }
 
 void check_kind(const Run& run, RunKind kind) {
-  if (run.task.is_text() == (kind == RunKind::text)) return;
+  if (kind == RunKind::any || run.task.is_text() == (kind == RunKind::text)) return;
   throw UsageError(
       kind == RunKind::text
           ? fmt::format("{} was trained on the task {}, not on a text", run.name, run.task.task)
@@ -66,6 +66,7 @@ std::span<const Command> commands() {
               run_compare},
       Command{"evict", "let runs forget parts of their cache behind every written step", run_evict},
       Command{"exam", "let runs answer the nine exam questions, every step checked", run_exam},
+      Command{"export", "write a run as a TorchScript file and check that it does the same", run_export},
       Command{"inspect", "show what the heads of a run attended to, held against what each step needed",
               run_inspect},
       Command{"patterns", "hold hashing, the last keys and random ones against all earlier keys",

@@ -32,6 +32,7 @@ std::span<const Command> commands();
 void run_compare(std::span<const std::string> arguments);
 void run_evict(std::span<const std::string> arguments);
 void run_exam(std::span<const std::string> arguments);
+void run_export(std::span<const std::string> arguments);
 void run_inspect(std::span<const std::string> arguments);
 void run_patterns(std::span<const std::string> arguments);
 void run_solve(std::span<const std::string> arguments);
@@ -81,7 +82,7 @@ void write_json(const Parsed& parsed, const nlohmann::ordered_json& document);
 std::string common_task(std::span<const Run> runs, std::string_view remedy);
 
 // What a command judges: problems that are solved, or a text that is predicted.
-enum class RunKind { problems, text };
+enum class RunKind { problems, text, any };
 // The runs that the arguments name, their names unique; --weights is for those whose name ends in no
 // "@weights=..". `float32_only`: a sentence, thrown as UsageError where a run is to have other weights. A run
 // of another kind is a UsageError, too.

@@ -33,6 +33,7 @@ expect 0 "default: 500" compare --help
 expect 0 "--csv" compare --help
 expect 0 "--item" inspect --help
 expect 0 "--threads" exam --help
+expect 0 "--portable" export --help
 expect 0 "--lengths" timing --help
 expect 0 "--keep" evict --help
 expect 0 "--temperature" text --help
@@ -57,7 +58,7 @@ expect 2 "float32 weights only" patterns runs/a --weights int8
 expect 1 "$folder/none: no such run directory" patterns "$folder/none"
 expect 2 "float32 weights only" evict runs/a --weights int8
 expect 2 "a command is needed"
-expect 2 "unknown command 'compar'; known are compare, evict, exam, inspect, patterns, solve, text, timing" compar
+expect 2 "unknown command 'compar'; known are compare, evict, exam, export, inspect, patterns, solve, text, timing" compar
 expect 2 "--count" compare runs/a --cuont 5
 expect 2 "--threads" exam runs/a --thread=2
 expect 2 "name at least one run directory" compare
