@@ -12,6 +12,8 @@
 
 namespace giantrabbit::ops {
 
+using SymbolicSizes = std::array<c10::SymInt, 4>;
+
 struct AttentionCall {
   at::Tensor query;
   at::Tensor key;
@@ -28,6 +30,10 @@ struct AttentionCall {
   int64_t key_heads() const { return key.size(1); }
   int64_t keys() const { return key.size(2); }
   int64_t value_width() const { return value.size(3); }
+  // [B, H, M, e] and [B, H, M, N]. While a call is traced its sizes may be symbols, which the functions above
+  // would fix to the numbers of the moment: checks and Meta kernels, which tracing runs, use these.
+  SymbolicSizes result_sizes() const;
+  SymbolicSizes score_sizes() const;
   // 1/sqrt(d) if none is given, and 1 for d = 0, where every score is an empty sum.
   double score_scale() const;
 };
@@ -52,7 +58,7 @@ void check_added_to_scores(const char* name, const char* argument, const Attenti
                            const at::Tensor& added, bool may_be_bool = false);
 // A tensor [batch, heads, length, width] with the memory order of `like`, so that a transposed view of
 // [batch, length, heads, width] gives a result that needs no copy to go back.
-at::Tensor empty_like_heads(const at::Tensor& like, at::IntArrayRef sizes);
+at::Tensor empty_like_heads(const at::Tensor& like, c10::SymIntArrayRef sizes);
 
 // Through the dispatcher, below whatever keys are excluded.
 at::Tensor call_attention(const AttentionCall& call);

@@ -24,15 +24,23 @@ void check_dtypes(const char* name, const AttentionCall& call) {
 
 }  // namespace
 
+SymbolicSizes AttentionCall::result_sizes() const {
+  return {query.sym_size(0), query.sym_size(1), query.sym_size(2), value.sym_size(3)};
+}
+
+SymbolicSizes AttentionCall::score_sizes() const {
+  return {query.sym_size(0), query.sym_size(1), query.sym_size(2), key.sym_size(2)};
+}
+
 double AttentionCall::score_scale() const {
   if (scale) return *scale;
   return width() == 0 ? 1.0 : 1.0 / std::sqrt(static_cast<double>(width()));
 }
 
 void check_attention_shapes(const char* name, const AttentionCall& call) {
-  const auto query = call.query.sizes();
-  const auto key = call.key.sizes();
-  const auto value = call.value.sizes();
+  const auto query = call.query.sym_sizes();
+  const auto key = call.key.sym_sizes();
+  const auto value = call.value.sym_sizes();
   TORCH_CHECK(query.size() == 4 && key.size() == 4 && value.size() == 4, name,
               ": query, key and value need 4 dimensions [batch, heads, length, width], got query ", query,
               ", key ", key, " and value ", value);
@@ -53,24 +61,25 @@ void check_attention_shapes(const char* name, const AttentionCall& call) {
 void check_attention_call(const char* name, const AttentionCall& call) {
   check_attention_shapes(name, call);
   check_dtypes(name, call);
-  check_mask(name, call.mask, {call.batch(), call.heads(), call.queries(), call.keys()}, call.query.device());
+  check_mask(name, call.mask, call.score_sizes(), call.query.device());
   if (call.bias) check_added_to_scores(name, "bias", call, *call.bias);
 }
 
 void check_added_to_scores(const char* name, const char* argument, const AttentionCall& call,
                            const at::Tensor& added, bool may_be_bool) {
-  const ScoreSizes scores = {call.batch(), call.heads(), call.queries(), call.keys()};
+  const SymbolicSizes scores = call.score_sizes();
   const bool known =
       at::isFloatingType(added.scalar_type()) || (may_be_bool && added.scalar_type() == at::kBool);
-  TORCH_CHECK(known && added.device() == call.query.device() && at::is_expandable_to(added.sizes(), scores),
-              name, ": ", argument, " needs ", may_be_bool ? "Bool or " : "", "a floating dtype on ",
-              call.query.device(), " and a shape that broadcasts to ", at::IntArrayRef(scores), ", got ",
-              added.scalar_type(), " on ", added.device(), " of shape ", added.sizes());
+  TORCH_CHECK(
+      known && added.device() == call.query.device() && at::is_expandable_to(added.sym_sizes(), scores), name,
+      ": ", argument, " needs ", may_be_bool ? "Bool or " : "", "a floating dtype on ", call.query.device(),
+      " and a shape that broadcasts to ", c10::SymIntArrayRef(scores), ", got ", added.scalar_type(), " on ",
+      added.device(), " of shape ", added.sym_sizes());
 }
 
-at::Tensor empty_like_heads(const at::Tensor& like, at::IntArrayRef sizes) {
-  if (like.stride(1) >= like.stride(2)) return at::empty(sizes, like.options());
-  return at::empty({sizes[0], sizes[2], sizes[1], sizes[3]}, like.options()).transpose(1, 2);
+at::Tensor empty_like_heads(const at::Tensor& like, c10::SymIntArrayRef sizes) {
+  if (like.sym_stride(1) >= like.sym_stride(2)) return at::empty_symint(sizes, like.options());
+  return at::empty_symint({sizes[0], sizes[2], sizes[1], sizes[3]}, like.options()).transpose(1, 2);
 }
 
 }  // namespace giantrabbit::ops

@@ -21,12 +21,11 @@ constexpr const char* kLshArguments =
 
 at::Tensor lsh_attention_meta(const LshCall& call) {
   check_lsh_call(call);
-  const AttentionCall shapes = call.attention();
-  return empty_like_heads(call.query,
-                          {shapes.batch(), shapes.heads(), shapes.queries(), shapes.value_width()});
+  return empty_like_heads(call.query, call.attention().result_sizes());
 }
 
-// What is kept for backward depends on the values: a traced graph keeps nothing, backward computes it again.
+// What is kept for backward depends on the values. Nothing stands for it here, and backward computes it
+// again.
 LshForTraining lsh_forward_meta(const LshCall& call) { return {lsh_attention_meta(call), {}}; }
 
 LshGradients lsh_backward_meta(const at::Tensor& grad, const LshCall& call, at::TensorList /*saved*/,
@@ -34,7 +33,7 @@ LshGradients lsh_backward_meta(const at::Tensor& grad, const LshCall& call, at::
   check_lsh_call(call);
   check_lsh_gradient(grad, call);
   const auto gradient = [](bool wanted, const at::Tensor& input) {
-    return wanted ? empty_like_heads(input, input.sizes()) : at::Tensor();
+    return wanted ? empty_like_heads(input, input.sym_sizes()) : at::Tensor();
   };
   return {gradient(needed[0], call.query), gradient(needed[1], call.key), gradient(needed[2], call.value)};
 }
@@ -42,8 +41,9 @@ LshGradients lsh_backward_meta(const at::Tensor& grad, const LshCall& call, at::
 at::Tensor lsh_buckets_meta(const at::Tensor& vectors, const at::Tensor& rotations,
                             at::IntArrayRef bucket_counts, const std::optional<at::Tensor>& valid) {
   check_lsh_hashing(vectors, rotations, bucket_counts, valid);
-  return at::empty({vectors.size(0), vectors.size(1), rotations.size(2), vectors.size(2)},
-                   vectors.options().dtype(at::kLong));
+  return at::empty_symint(
+      {vectors.sym_size(0), vectors.sym_size(1), rotations.sym_size(2), vectors.sym_size(2)},
+      vectors.options().dtype(at::kLong));
 }
 
 }  // namespace

@@ -19,17 +19,17 @@ void check_lists(const char* name, const SparseMask& mask, const ScoreSizes& of,
   if (!mask.row_offsets) return;
   check_integers(name, "row_offsets", *mask.row_offsets, device);
   check_integers(name, "key_indices", *mask.key_indices, device);
-  const auto [batch, heads, queries, keys] = of;
-  const int64_t entries = (queries == 0 ? 0 : (queries - 1) / mask.block_rows + 1) + 1;
-  const auto sizes = mask.row_offsets->sizes();
-  const bool shared = sizes == at::IntArrayRef({entries});
-  const bool per_batch = sizes == at::IntArrayRef({batch, entries});
-  const bool per_head = sizes == at::IntArrayRef({batch, heads, entries});
+  const auto& [batch, heads, queries, keys] = of;
+  const c10::SymInt entries = (queries == 0 ? c10::SymInt(0) : (queries - 1) / mask.block_rows + 1) + 1;
+  const auto sizes = mask.row_offsets->sym_sizes();
+  const bool shared = sizes == c10::SymIntArrayRef({entries});
+  const bool per_batch = sizes == c10::SymIntArrayRef({batch, entries});
+  const bool per_head = sizes == c10::SymIntArrayRef({batch, heads, entries});
   TORCH_CHECK(shared || per_batch || per_head, name, ": row_offsets needs shape [", entries, "], [", batch,
               ", ", entries, "] or [", batch, ", ", heads, ", ", entries, "] for ", queries,
               " queries in blocks of ", mask.block_rows, " rows, got ", sizes);
   TORCH_CHECK(mask.key_indices->dim() == 1, name, ": key_indices needs 1 dimension, got ",
-              mask.key_indices->sizes());
+              mask.key_indices->sym_sizes());
 }
 
 }  // namespace
@@ -38,8 +38,9 @@ void check_mask(const char* name, const SparseMask& mask, const ScoreSizes& size
   TORCH_CHECK(!mask.window || *mask.window >= 1, name, ": window needs to be at least 1, got ", *mask.window);
   if (mask.key_lengths) {
     check_integers(name, "key_lengths", *mask.key_lengths, device);
-    TORCH_CHECK(mask.key_lengths->sizes() == at::IntArrayRef({sizes[0]}), name, ": key_lengths needs shape [",
-                sizes[0], "] for scores ", at::IntArrayRef(sizes), ", got ", mask.key_lengths->sizes());
+    TORCH_CHECK(mask.key_lengths->sym_sizes() == c10::SymIntArrayRef({sizes[0]}), name,
+                ": key_lengths needs shape [", sizes[0], "] for scores ", c10::SymIntArrayRef(sizes),
+                ", got ", mask.key_lengths->sym_sizes());
   }
   check_lists(name, mask, sizes, device);
 }

@@ -8,7 +8,7 @@
 
 namespace giantrabbit::ops {
 
-using ScoreSizes = std::array<int64_t, 4>;  // [B, H, M, N]
+using ScoreSizes = std::array<c10::SymInt, 4>;  // [B, H, M, N]
 
 // Shapes, dtypes and devices. Reads no tensor data.
 void check_mask(const char* name, const SparseMask& mask, const ScoreSizes& sizes, at::Device device);

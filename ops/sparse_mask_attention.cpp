@@ -18,7 +18,7 @@ constexpr const char* kArguments =
 
 at::Tensor attention_meta(const AttentionCall& call) {
   check_attention_call("sparse_mask_attention", call);
-  return empty_like_heads(call.query, {call.batch(), call.heads(), call.queries(), call.value_width()});
+  return empty_like_heads(call.query, call.result_sizes());
 }
 
 SupportTensors attention_support_meta(const AttentionCall&) {
@@ -28,16 +28,16 @@ SupportTensors attention_support_meta(const AttentionCall&) {
       "depend on the values");
 }
 
-// The support's size depends on the values: a traced graph keeps none and backward computes it again.
+// The support's size depends on the values. Nothing stands for it here, and backward computes it again.
 AttentionForTraining attention_forward_meta(const AttentionCall& call) { return {attention_meta(call), {}}; }
 
 AttentionGradients attention_backward_meta(const at::Tensor& grad, const AttentionCall& call,
                                            at::TensorList /*saved*/, NeededGradients needed) {
   check_attention_call("sparse_mask_attention", call);
-  TORCH_CHECK(grad.dim() == 4 && grad.size(3) == call.value_width() && grad.size(2) == call.queries(),
-              "sparse_mask_attention: the gradient needs the shape of the result, got ", grad.sizes());
+  TORCH_CHECK(grad.sym_sizes() == c10::SymIntArrayRef(call.result_sizes()),
+              "sparse_mask_attention: the gradient needs the shape of the result, got ", grad.sym_sizes());
   const auto gradient = [](bool wanted, const at::Tensor& input) {
-    return wanted ? empty_like_heads(input, input.sizes()) : at::Tensor();
+    return wanted ? empty_like_heads(input, input.sym_sizes()) : at::Tensor();
   };
   at::Tensor bias_gradient;
   if (needed[3] && call.bias) bias_gradient = at::empty_like(*call.bias);

@@ -104,14 +104,15 @@ at::Tensor& entmax15_backward_out(at::Tensor& out, const at::Tensor& grad, const
 TORCH_LIBRARY_FRAGMENT(giantrabbit, library) {
   library.def("sparsemax(Tensor scores, int dim=-1) -> Tensor");
   library.def("entmax15(Tensor scores, int dim=-1) -> Tensor");
-  library.def("sparsemax.out(Tensor scores, int dim=-1, *, Tensor(a!) out) -> Tensor(a!)");
-  library.def("entmax15.out(Tensor scores, int dim=-1, *, Tensor(a!) out) -> Tensor(a!)");
   library.def("_sparsemax_backward(Tensor grad, Tensor weights, int dim) -> Tensor");
   library.def("_entmax15_backward(Tensor grad, Tensor weights, int dim) -> Tensor");
-  library.def(
+  // The tag tells tracers that `out` is written and not read, so that they can trace these too.
+  const auto define_out = [&](const char* schema) { library.def(schema, {at::Tag::out}); };
+  define_out("sparsemax.out(Tensor scores, int dim=-1, *, Tensor(a!) out) -> Tensor(a!)");
+  define_out("entmax15.out(Tensor scores, int dim=-1, *, Tensor(a!) out) -> Tensor(a!)");
+  define_out(
       "_sparsemax_backward.out(Tensor grad, Tensor weights, int dim, *, Tensor(a!) out) -> Tensor(a!)");
-  library.def(
-      "_entmax15_backward.out(Tensor grad, Tensor weights, int dim, *, Tensor(a!) out) -> Tensor(a!)");
+  define_out("_entmax15_backward.out(Tensor grad, Tensor weights, int dim, *, Tensor(a!) out) -> Tensor(a!)");
 }
 
 TORCH_LIBRARY_IMPL(giantrabbit, Meta, library) {

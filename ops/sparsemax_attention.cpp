@@ -16,24 +16,24 @@ namespace giantrabbit::ops {
 namespace {
 
 at::Tensor causal_from_first_key(const AttentionCall& call) {
-  const auto attend = [&](const at::Tensor& query, int64_t keys, bool causal) {
+  const auto attend = [&](const at::Tensor& query, const c10::SymInt& keys, bool causal) {
     SparseMask mask;
     mask.causal = causal;
-    return sparse_mask_attention(query, call.key.narrow(2, 0, keys), call.value.narrow(2, 0, keys), mask,
-                                 call.normalizer, call.scale);
+    return sparse_mask_attention(query, call.key.narrow_symint(2, 0, keys),
+                                 call.value.narrow_symint(2, 0, keys), mask, call.normalizer, call.scale);
   };
-  const int64_t queries = call.queries();
-  const int64_t keys = call.keys();
+  const c10::SymInt queries = call.query.sym_size(2);
+  const c10::SymInt keys = call.key.sym_size(2);
   if (queries <= keys) return attend(call.query, queries, true);
-  const at::Tensor first = attend(call.query.narrow(2, 0, keys), keys, true);
-  return at::cat({first, attend(call.query.narrow(2, keys, queries - keys), keys, false)}, 2);
+  const at::Tensor first = attend(call.query.narrow_symint(2, 0, keys), keys, true);
+  return at::cat({first, attend(call.query.narrow_symint(2, keys, queries - keys), keys, false)}, 2);
 }
 
 // A bool mask as a floating one; 0 where a query may see a key, -inf elsewhere.
 at::Tensor score_bias(const at::Tensor& attn_mask, const at::Tensor& query) {
   if (attn_mask.scalar_type() != at::kBool) return attn_mask;
   const auto dtype = query.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
-  return at::zeros(attn_mask.sizes(), attn_mask.options().dtype(dtype))
+  return at::zeros_symint(attn_mask.sym_sizes(), attn_mask.options().dtype(dtype))
       .masked_fill(attn_mask.logical_not(), -std::numeric_limits<double>::infinity());
 }
 
@@ -44,14 +44,14 @@ at::Tensor attend(const char* name, AttentionCall call, const std::optional<at::
   TORCH_CHECK(
       dimensions >= 2 && dimensions <= 4 && call.key.dim() == dimensions && call.value.dim() == dimensions,
       name, ": query, key and value need the same number of dimensions, 2 to 4, got query ",
-      call.query.sizes(), ", key ", call.key.sizes(), " and value ", call.value.sizes());
+      call.query.sym_sizes(), ", key ", call.key.sym_sizes(), " and value ", call.value.sym_sizes());
   TORCH_CHECK(!(is_causal && attn_mask), name, ": expected attn_mask or is_causal=True, got both");
   for (at::Tensor* tensor : {&call.query, &call.key, &call.value}) {
     while (tensor->dim() < 4) *tensor = tensor->unsqueeze(0);
   }
-  TORCH_CHECK(enable_gqa || call.heads() == call.key_heads(), name,
+  TORCH_CHECK(enable_gqa || call.query.sym_size(1) == call.key.sym_size(1), name,
               ": query and key need equal numbers of heads without enable_gqa=True, got query ",
-              call.query.sizes(), " and key ", call.key.sizes());
+              call.query.sym_sizes(), " and key ", call.key.sym_sizes());
   if (at::autocast::is_autocast_enabled(at::kCPU)) {
     check_attention_shapes(name, call);
   } else {

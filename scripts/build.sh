@@ -2,7 +2,7 @@
 # Sets up and builds: Debian packages that are missing, LibTorch from the Python index into .libtorch/, then CMake
 # into build/. A second run downloads nothing. Arguments go to CMake's configure step, for example -DGR_BENCH=ON;
 # BUILD_DIR chooses another build folder, GR_LIBTORCH=<folder> uses a LibTorch that is already there, EXTRA_PACKAGES
-# names more Debian packages.
+# names more Debian packages, BUILD_TARGETS what to build instead of everything.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -46,4 +46,5 @@ build=${BUILD_DIR:-build}
 cmake -S . -B "$build" -G Ninja ${GR_LIBTORCH:+-DGR_LIBTORCH="$GR_LIBTORCH"} "$@" >"$build.configure.log" 2>&1 ||
   { cat "$build.configure.log"; exit 1; }
 rm -f "$build.configure.log"
-cmake --build "$build"
+# shellcheck disable=SC2086  # the targets are words
+cmake --build "$build" ${BUILD_TARGETS:+--target $BUILD_TARGETS}

@@ -1,6 +1,7 @@
 // Gradient of lsh_attention: in, the call; out, its result with a backward node. Saved are the inputs and
 // what the kernel kept (cpu/lsh_kernels.h): nothing of size N x N. Only the gradients that are needed are
 // computed. Buckets have no gradient. A second derivative throws and names the backward operator.
+#include <ATen/TensorSubclassLikeUtils.h>
 #include <torch/csrc/autograd/autograd_not_implemented_fallback.h>
 #include <torch/csrc/autograd/custom_function.h>
 
@@ -53,6 +54,11 @@ struct LshAttention : torch::autograd::Function<LshAttention> {
     call.key = key;
     call.value = value;
     context->set_materialize_grads(false);
+    if (at::areAnyTensorSubclassLike(
+            {query, key, value})) {  // traced: as in sparse_mask_attention_kernel.cpp
+      save_lsh_call(context, call, {});
+      return call_lsh(call);
+    }
     auto [result, kept] = call_lsh_forward(call);
     save_lsh_call(context, call, kept);
     return result;

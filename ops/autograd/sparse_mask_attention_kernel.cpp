@@ -3,6 +3,7 @@
 // recomputes the weights block by block. Only the gradients that are needed are computed. A second derivative
 // throws: the backward operator's own gradient is not implemented.
 #include <ATen/Functions.h>
+#include <ATen/TensorSubclassLikeUtils.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "ops/attention_call.h"
@@ -66,6 +67,12 @@ struct SparseMaskAttention : torch::autograd::Function<SparseMaskAttention> {
     call.value = value;
     call.bias = bias;
     context->set_materialize_grads(false);
+    // What the forward operator keeps has a size that depends on the values. Who traces gets the operator
+    // whose result follows from the shapes, and backward computes the rest again.
+    if (at::areAnyTensorSubclassLike({query, key, value})) {
+      save_call(context, call, {});
+      return call_attention(call);
+    }
     auto [result, support] = call_attention_forward(call);
     save_call(context, call, support);
     return result;

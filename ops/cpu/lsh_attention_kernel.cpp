@@ -13,7 +13,7 @@ namespace {
 // The rows themselves where they are as wanted.
 at::Tensor in_order_of(const at::Tensor& like, const at::Tensor& rows) {
   if (like.is_contiguous() && like.scalar_type() == rows.scalar_type()) return rows;
-  return empty_like_heads(like, rows.sizes()).copy_(rows);
+  return empty_like_heads(like, rows.sym_sizes()).copy_(rows);
 }
 
 template <class A>

@@ -17,7 +17,7 @@ constexpr const char* kName = "sparse_mask_attention";
 
 at::Tensor checked_output(const char* name, const AttentionCall& call) {
   check_attention_call(name, call);
-  return empty_like_heads(call.query, {call.batch(), call.heads(), call.queries(), call.value_width()});
+  return empty_like_heads(call.query, call.result_sizes());
 }
 
 at::Tensor attention_cpu(const AttentionCall& call) {
@@ -77,7 +77,7 @@ AttentionGradients attention_backward_cpu(const at::Tensor& grad, const Attentio
               kName, ": the gradient needs shape ", at::IntArrayRef(expected), " and dtype ",
               call.query.scalar_type(), ", got ", grad.sizes(), " and ", grad.scalar_type());
   const auto empty_gradient = [](bool wanted, const at::Tensor& input) {
-    return wanted ? empty_like_heads(input, input.sizes()) : at::Tensor();
+    return wanted ? empty_like_heads(input, input.sym_sizes()) : at::Tensor();
   };
   AttentionGradients gradients{empty_gradient(needed[0], call.query), empty_gradient(needed[1], call.key),
                                empty_gradient(needed[2], call.value), at::Tensor()};

@@ -59,7 +59,7 @@ class ExactForward {
         counts_(at::empty({problem_.batch * problem_.heads * problem_.queries}, at::kLong)),
         wide_(at::zeros({problem_.batch, problem_.heads, blocks_}, at::kBool)),
         places_(at::full({problem_.batch, problem_.heads, blocks_}, -1, at::kLong)),
-        wide_weights_(at::empty({0}, at::kFloat)),
+        wide_weights_(at::empty({0, exact::kBlockQueries, 0}, at::kFloat)),
         supports_(static_cast<size_t>(keep != Keep::nothing ? problem_.batch * problem_.heads * blocks_ : 0)),
         counters_(static_cast<size_t>(problem_.batch * problem_.heads * blocks_)) {
     codes_ = at::empty({heads() * key_blocks_, steps_ * kBlockKeys}, at::kInt);
@@ -187,7 +187,7 @@ class ExactForward {
     });
     const int64_t* kept = places_.const_data_ptr<int64_t>();
     const bool unused = std::all_of(kept, kept + places_.numel(), [](int64_t place) { return place < 0; });
-    if (unused) wide_weights_ = at::empty({0}, at::kFloat);
+    if (unused) wide_weights_ = at::empty({0, exact::kBlockQueries, 0}, at::kFloat);
   }
 
   SparseSupport join() const {

@@ -12,8 +12,8 @@ struct SparseSupport {
   at::Tensor weights;      // [nonzeros] fp32
   // [B, H, exact::QueryBlocks] int64: -1, or for a wide block without entries its place in wide_weights
   at::Tensor wide_blocks;
-  at::Tensor wide_weights;  // [places, kBlockQueries, exact::kept_row()] fp32; [0] where none are needed or
-                            // they are too many
+  at::Tensor wide_weights;  // [places, kBlockQueries, exact::kept_row()] fp32; [0, kBlockQueries, 0] where
+                            // none are needed or they are too many
   at::Tensor counters;      // [B, H, 6] int64, as in exact::Counters
 };
 
