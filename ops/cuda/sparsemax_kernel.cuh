@@ -53,6 +53,8 @@ __device__ void normalize_row_backward(const Group& group, int n, const Stored* 
   using M = Math<Stored>;
   double sum = 0.0;
   double product = 0.0;
+  // Two at a time keep full occupancy; left alone, ptxas unrolls until it spills registers.
+#pragma unroll 2
   for (int j = group.rank(); j < n; j += group.size()) {
     const M weight = widened(weights[j]);
     if (weight == M(0)) continue;
@@ -63,6 +65,7 @@ __device__ void normalize_row_backward(const Group& group, int n, const Stored* 
   sum = group.sum(sum);
   product = group.sum(product);
   const double mean = product / sum;  // not used where nothing is permitted
+#pragma unroll 2
   for (int j = group.rank(); j < n; j += group.size()) {
     const M weight = widened(weights[j]);
     M value = M(0);
