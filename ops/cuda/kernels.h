@@ -35,4 +35,32 @@ int launch_squared_relu(Dtype dtype, int64_t count, const void* x, void* result,
 int launch_squared_relu_backward(Dtype dtype, int64_t count, const void* grad, const void* x, void* grad_x,
                                  void* stream);
 
+// Attention, see ops/sparse_mask_attention.h: key and value heads serve heads / key_heads query heads each.
+struct HeadsLayout {  // element (b, h, i, c) lies at b * batch + h * head + i * row + c
+  int64_t batch;
+  int64_t head;
+  int64_t row;
+};
+
+struct AttentionProblem {
+  int64_t batch;
+  int64_t heads;
+  int64_t key_heads;
+  int64_t queries;
+  int64_t keys;
+  int64_t width;        // of queries and keys
+  int64_t value_width;  // of values and results
+  HeadsLayout query;
+  HeadsLayout key;
+  HeadsLayout value;
+  HeadsLayout result;
+  double scale;
+  bool causal;                 // aligned to the end of the keys
+  int64_t window;              // 0: none
+  const int64_t* key_lengths;  // on the device, one per sequence; null: all keys
+};
+
+int launch_attention(Normalizer normalizer, Dtype dtype, const AttentionProblem& problem, const void* query,
+                     const void* key, const void* value, void* result, void* stream);
+
 }  // namespace giantrabbit::ops::cuda

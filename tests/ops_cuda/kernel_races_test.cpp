@@ -9,6 +9,7 @@
 
 #include "ops/cuda/kernels.h"
 #include "tests/cuda_emulator/launching.h"
+#include "tests/ops_cuda/attention_cases.h"
 #include "tests/ops_cuda/row_cases.h"
 
 extern "C" const char* __tsan_default_options();
@@ -20,7 +21,7 @@ namespace {
 using cuda_emulator::DeviceBuffer;
 
 // Rows that stay in one list, that overflow their lists, and that are wide; short and long.
-TEST(KernelRacesTest, NoKernelHasARace) {
+TEST(KernelRacesTest, NoRowKernelHasARace) {
   std::mt19937_64 random(kRowSeed);
   std::normal_distribution<float> normal;
   cuda_emulator::set_schedule(cuda_emulator::kSchedules[2]);
@@ -44,6 +45,27 @@ TEST(KernelRacesTest, NoKernelHasARace) {
         const Row row = row_of(weights.values(), 0, static_cast<size_t>(n));
         EXPECT_NEAR(std::accumulate(row.begin(), row.end(), 0.0), 1.0, 1e-6);  // n weights, rounded once each
       }
+    }
+  }
+}
+
+// Usual rows and wide ones, two blocks each.
+TEST(KernelRacesTest, AttentionHasNoRace) {
+  std::mt19937_64 random(kRowSeed);
+  cuda_emulator::set_schedule(cuda_emulator::kSchedules[2]);
+  for (const AttentionCase& attention :
+       {AttentionCase{.name = "usual", .queries = 10, .keys = 65, .width = 66, .value_width = 3},
+        AttentionCase{
+            .name = "wide", .queries = 9, .keys = 150, .width = 2, .value_width = 2, .spread = 1e-3}}) {
+    const AttentionInputs<float> inputs(attention, random);
+    const DeviceBuffer<float> query(inputs.query);
+    const DeviceBuffer<float> key(inputs.key);
+    const DeviceBuffer<float> value(inputs.value);
+    for (const Normalizer normalizer : {Normalizer::softmax, Normalizer::sparsemax, Normalizer::entmax15}) {
+      const DeviceBuffer<float> out(static_cast<size_t>(inputs.problem.result.batch));
+      launch_attention(normalizer, Dtype::float32, inputs.problem, query.get(), key.get(), value.get(),
+                       out.get(), nullptr);
+      for (const float number : out.values()) EXPECT_FALSE(std::isnan(number));  // every place was written
     }
   }
 }
