@@ -184,9 +184,12 @@ __device__ void attend_densely(const QueryBlock<Stored>& block, const ValueRows<
   sum_by_sweep(block, rows, memory.tile, !row.undefined, [&](M score) { return row.weight(score); });
 }
 
+constexpr int kAttentionBlocks =
+    2;  // per multiprocessor: left alone, ptxas aims at more and spills registers
+
 // Rule: void for softmax.
 template <class Rule, class Stored>
-__global__ void __launch_bounds__(kBlockThreads)
+__global__ void __launch_bounds__(kBlockThreads, kAttentionBlocks)
     attention_forward(AttentionProblem problem, const Stored* query, const Stored* key, const Stored* value,
                       Stored* result) {
   using M = Math<Stored>;

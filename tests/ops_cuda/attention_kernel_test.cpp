@@ -93,7 +93,6 @@ class AttentionCudaTest : public ::testing::Test {
   std::mt19937_64 random{kRowSeed};
 };
 
-using StorageTypes = ::testing::Types<float, double, __nv_bfloat16, __half>;
 TYPED_TEST_SUITE(AttentionCudaTest, StorageTypes);
 
 TYPED_TEST(AttentionCudaTest, MatchesTheDefinition) {

@@ -22,14 +22,24 @@ namespace giantrabbit::ops::cuda {
 
 constexpr uint64_t kRowSeed = 1806;
 
-// 1, a warp and one beside it, the limits of the register kernels, the limit between warp and block, a
-// block's step of 1,024 and one beside it, primes, several steps.
-#if defined(GR_SHORT_TESTS)  // under sanitizers
-inline const std::vector<int> kRowLengths{1, 31, 33, 65, 257, 513, 1025, 2049};
+// Under sanitizers, one dtype of each size of the computing type and fewer lengths.
+#if defined(GR_SHORT_TESTS)
+using StorageTypes = ::testing::Types<double, __nv_bfloat16>;
+constexpr bool kShortTests = true;
 #else
-inline const std::vector<int> kRowLengths{1,   2,   31,  32,   33,   63,   64,   65,   127,  255, 256,
-                                          257, 512, 513, 1023, 1024, 1025, 2047, 2048, 2049, 5003};
+using StorageTypes = ::testing::Types<float, double, __nv_bfloat16, __half>;
+constexpr bool kShortTests = false;
 #endif
+
+// 1, a warp and one beside it, the limits of the register kernels, the limits between warp and block, a
+// block's step of 1,024 and one beside it, primes, several steps. 16-bit types differ from float in loads and
+// stores only.
+template <class Stored>
+std::vector<int> row_lengths() {
+  if (kShortTests || sizeof(Stored) == 2) return {1, 31, 33, 65, 257, 513, 1025, 2049};
+  return {1,   2,   31,  32,   33,   63,   64,   65,   127,  255, 256,
+          257, 512, 513, 1023, 1024, 1025, 2047, 2048, 2049, 5003};
+}
 
 struct NamedRow {
   std::string name;

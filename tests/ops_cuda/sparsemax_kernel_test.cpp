@@ -31,7 +31,6 @@ class SparsemaxCudaTest : public ::testing::Test {
   std::mt19937_64 random{kRowSeed};
 };
 
-using StorageTypes = ::testing::Types<float, double, __nv_bfloat16, __half>;
 TYPED_TEST_SUITE(SparsemaxCudaTest, StorageTypes);
 
 // Results under the three schedules, which must be the same.
@@ -73,7 +72,7 @@ template <class Stored>
 constexpr double kWeightError = std::is_same_v<Stored, __half> ? 0x1p-25 : 1e-12;
 
 TYPED_TEST(SparsemaxCudaTest, MatchesTheDefinition) {
-  for (const int n : kRowLengths) {
+  for (const int n : row_lengths<TypeParam>()) {
     const std::vector<NamedRow> named = hostile_rows(n, this->random);
     const Rows rows{static_cast<int64_t>(named.size()), n};
     const std::vector<TypeParam> scores = stacked<TypeParam>(named);
@@ -90,7 +89,7 @@ TYPED_TEST(SparsemaxCudaTest, MatchesTheDefinition) {
 
 TYPED_TEST(SparsemaxCudaTest, GradientMatchesTheDefinition) {
   std::normal_distribution<double> normal;
-  for (const int n : kRowLengths) {
+  for (const int n : row_lengths<TypeParam>()) {
     const std::vector<NamedRow> named = hostile_rows(n, this->random);
     const Rows rows{static_cast<int64_t>(named.size()), n};
     const std::vector<TypeParam> scores = stacked<TypeParam>(named);

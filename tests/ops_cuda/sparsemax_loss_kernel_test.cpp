@@ -67,7 +67,7 @@ using LossTypes = ::testing::Types<float, double>;
 TYPED_TEST_SUITE(SparsemaxLossCudaTest, LossTypes);
 
 TYPED_TEST(SparsemaxLossCudaTest, MatchesTheDefinition) {
-  for (const int n : kRowLengths) {
+  for (const int n : row_lengths<TypeParam>()) {
     const std::vector<NamedRow> named = hostile_rows(n, this->random);
     const std::vector<TypeParam> logits = stacked<TypeParam>(named);
     std::vector<int64_t> targets;
@@ -89,7 +89,7 @@ TYPED_TEST(SparsemaxLossCudaTest, MatchesTheDefinition) {
 
 TYPED_TEST(SparsemaxLossCudaTest, GradientIsWeightsMinusOneHot) {
   std::normal_distribution<double> normal;
-  for (const int n : kRowLengths) {
+  for (const int n : row_lengths<TypeParam>()) {
     const std::vector<NamedRow> named = hostile_rows(n, this->random);
     std::vector<TypeParam> weights;
     std::vector<TypeParam> grad;

@@ -17,7 +17,6 @@ using cuda_emulator::under_every_schedule;
 template <class Stored>
 class SquaredReluCudaTest : public ::testing::Test {};
 
-using StorageTypes = ::testing::Types<float, double, __nv_bfloat16, __half>;
 TYPED_TEST_SUITE(SquaredReluCudaTest, StorageTypes);
 
 TYPED_TEST(SquaredReluCudaTest, MatchesTheDefinition) {
