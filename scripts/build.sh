@@ -7,7 +7,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 packages=(g++ cmake ninja-build python3-venv libfmt-dev libcxxopts-dev libtomlplusplus-dev nlohmann-json3-dev
-  libgloo-dev libpng-dev libgtest-dev libbenchmark-dev clang-format)
+  libgloo-dev libpng-dev libgtest-dev libbenchmark-dev libboost-context-dev clang-format)
 optional_packages=(gnuplot-nox)  # plots in reports
 torch_packages=(torch==2.14.1 nvidia-cuda-runtime==13.0.96 nvidia-cuda-cupti==13.0.85)
 

@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 
 tidy=no
 [ "${1:-}" = --tidy ] && { tidy=yes; shift; }
-mapfile -t sources < <(find ops model data eval train tests -type f \( -name '*.h' -o -name '*.cpp' \) | sort)
+mapfile -t sources < <(find ops model data eval train tests -type f -regex '.*\.\(h\|cpp\|cuh?\)' | sort)
 
 python3 tests/lint/layers.py .
 clang-format --dry-run -Werror "${sources[@]}"

@@ -1,0 +1,74 @@
+// Every path of the CUDA kernels once under ThreadSanitizer: it ends the program at a race between any two
+// threads. Few rows, because it knows at most some thousand threads per launch.
+#include <cmath>
+#include <numeric>
+#include <random>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "ops/cuda/kernels.h"
+#include "tests/cuda_emulator/launching.h"
+#include "tests/ops_cuda/attention_cases.h"
+#include "tests/ops_cuda/row_cases.h"
+
+extern "C" const char* __tsan_default_options();
+extern "C" const char* __tsan_default_options() { return "halt_on_error=1"; }
+
+namespace giantrabbit::ops::cuda {
+namespace {
+
+using cuda_emulator::DeviceBuffer;
+
+// Rows that stay in one list, that overflow their lists, and that are wide; short and long.
+TEST(KernelRacesTest, NoRowKernelHasARace) {
+  std::mt19937_64 random(kRowSeed);
+  std::normal_distribution<float> normal;
+  cuda_emulator::set_schedule(cuda_emulator::kSchedules[2]);
+  for (const int n : {45, 600, 2500}) {
+    for (const float spread : {0.0F, 0.4F, 3.0F}) {
+      std::vector<float> scores;
+      for (int i = 0; i < 2 * n; ++i) scores.push_back(normal(random) * spread);
+      const Rows rows{2, n};
+      const DeviceBuffer<float> in(scores);
+      const DeviceBuffer<float> weights(scores.size());
+      const DeviceBuffer<float> grad(scores.size());
+      const DeviceBuffer<int64_t> targets(std::vector<int64_t>{1, 44});
+      const DeviceBuffer<float> losses(2);
+      for (const Normalizer normalizer : {Normalizer::sparsemax, Normalizer::entmax15}) {
+        launch_normalize_rows(normalizer, Dtype::float32, rows, in.get(), weights.get(), nullptr);
+        launch_normalize_rows_backward(normalizer, Dtype::float32, rows, in.get(), weights.get(), grad.get(),
+                                       nullptr);
+        launch_row_losses(normalizer, Dtype::float32, rows, in.get(), targets.get(), losses.get(), nullptr);
+        launch_row_losses_backward(Dtype::float32, rows, losses.get(), weights.get(), targets.get(),
+                                   grad.get(), nullptr);
+        const Row row = row_of(weights.values(), 0, static_cast<size_t>(n));
+        EXPECT_NEAR(std::accumulate(row.begin(), row.end(), 0.0), 1.0, 1e-6);  // n weights, rounded once each
+      }
+    }
+  }
+}
+
+// Usual rows and wide ones, two blocks each.
+TEST(KernelRacesTest, AttentionHasNoRace) {
+  std::mt19937_64 random(kRowSeed);
+  cuda_emulator::set_schedule(cuda_emulator::kSchedules[2]);
+  for (const AttentionCase& attention :
+       {AttentionCase{.name = "usual", .queries = 10, .keys = 65, .width = 66, .value_width = 3},
+        AttentionCase{
+            .name = "wide", .queries = 9, .keys = 150, .width = 2, .value_width = 2, .spread = 1e-3}}) {
+    const AttentionInputs<float> inputs(attention, random);
+    const DeviceBuffer<float> query(inputs.query);
+    const DeviceBuffer<float> key(inputs.key);
+    const DeviceBuffer<float> value(inputs.value);
+    for (const Normalizer normalizer : {Normalizer::softmax, Normalizer::sparsemax, Normalizer::entmax15}) {
+      const DeviceBuffer<float> out(static_cast<size_t>(inputs.problem.result.batch));
+      launch_attention(normalizer, Dtype::float32, inputs.problem, query.get(), key.get(), value.get(),
+                       out.get(), nullptr);
+      for (const float number : out.values()) EXPECT_FALSE(std::isnan(number));  // every place was written
+    }
+  }
+}
+
+}  // namespace
+}  // namespace giantrabbit::ops::cuda
