@@ -6,25 +6,11 @@
 #include <stdexcept>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include "data/example_source.h"
+#include "eval/error_text.h"
 
 namespace giantrabbit::eval {
-
-namespace {
-
-// UTF-8 without control characters: what a file holds goes to terminals and into JSON.
-std::string printable(const std::string& text) {
-  using nlohmann::json;
-  const std::string quoted = json(text).dump(-1, ' ', false, json::error_handler_t::replace);
-  std::string valid = json::parse(quoted).get<std::string>();
-  const auto is_control = [](unsigned char letter) { return letter < 0x20 || letter == 0x7f; };
-  std::ranges::replace_if(valid, is_control, ' ');
-  return valid;
-}
-
-}  // namespace
 
 data::Split parse_split(const std::string& text) {
   if (text == "train") return data::Split::train;
@@ -57,6 +43,7 @@ ProblemSet read_problems(const std::filesystem::path& file, bool skip_unparsable
     throw std::runtime_error(fmt::format("{}: there is no {}item in this file", file.string(),
                                          items.refused.empty() ? "" : "readable "));
   }
+  for (data::Problem& problem : items.problems) problem.id = printable(problem.id);
   for (data::ItemFile::Refused& item : items.refused) {
     item.id = printable(item.id);
     item.reason = printable(item.reason);

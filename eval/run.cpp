@@ -26,6 +26,12 @@ model::GiantRabbit load_network(const std::filesystem::path& file, const model::
   const std::string bytes = data::read_file(file);
   try {
     const model::NamedTensors state = model::from_safetensors(bytes);
+    int64_t entries = 0;
+    for (const auto& [name, tensor] : state) entries += tensor.numel();
+    if (const int64_t least = model::least_entries(config, traits.size()); entries < least) {
+      throw std::runtime_error(
+          fmt::format("{} weights, the configuration asks for a model of at least {}", entries, least));
+    }
     model::GiantRabbit network(config, traits);
     model::load_state(*network, state);
     network->eval();

@@ -32,6 +32,11 @@ void TaskConfig::bind(model::OptionSet& options) {
 }
 
 void TaskConfig::validate(const model::ModelConfig& model) const {
+  try {
+    (void)vocabulary();  // an option of the kind abc-sort-*
+  } catch (const std::invalid_argument& error) {
+    throw model::OptionError(fmt::format("data.task: {}", error.what()));
+  }
   if (!is_text()) {
     if (!text.empty()) throw model::OptionError("data.text: only the task text reads a file");
     return;

@@ -105,4 +105,23 @@ int64_t GiantRabbitImpl::parameter_count() const {
   return count;
 }
 
+// Matrices of the layers, and tables by position.
+int64_t least_entries(const ModelConfig& config, int64_t words) {
+  const int64_t width = config.width;
+  const int64_t layers = config.decoder_layers + (config.encoder ? config.encoder_layers : 0) +
+                         (config.thought_steps > 0 ? 1 : 0);
+  const int64_t attention = config.projection == "plain"
+                                ? 3 * width * width
+                                : width * width + 3 * config.heads * width * config.projection_rank;
+  int64_t entries =
+      words * width + layers * (2 * width * config.feed_forward + attention) + config.pause_tokens * width;
+  if (config.position == "signpost" || config.position == "learned") entries += config.max_positions * width;
+  if (config.position == "learned" && config.encoder) entries += config.max_positions * width;
+  if (config.position == "axial") entries += config.max_positions / axial_columns * width;
+  const bool tokens = config.mask_granularity == "token";
+  if (config.mask == "static" && tokens) entries += config.max_positions;
+  if (config.mask == "random") entries += config.thought_steps * config.max_positions * (tokens ? 1 : width);
+  return entries;
+}
+
 }  // namespace giantrabbit::model

@@ -74,4 +74,8 @@ class GiantRabbitImpl : public torch::nn::Module {
 };
 TORCH_MODULE(GiantRabbit);
 
+// So many entries its parameters and buffers have at least: who reads weights for a configuration that came
+// with them compares the two before anything of that size is made.
+int64_t least_entries(const ModelConfig& config, int64_t words);
+
 }  // namespace giantrabbit::model

@@ -133,6 +133,11 @@ std::string OptionSet::text(const Option& option) const {
   if (const auto* words = std::get_if<std::string>(&value)) {
     std::string quoted = "\"";
     for (const char c : *words) {
+      const auto code = static_cast<unsigned char>(c);
+      if (code < 0x20 || code == 0x7f) {
+        quoted += fmt::format("\\u{:04x}", code);
+        continue;
+      }
       if (c == '"' || c == '\\') quoted += '\\';
       quoted += c;
     }

@@ -14,6 +14,7 @@
 namespace giantrabbit::data {
 namespace {
 
+constexpr size_t most_summand_digits = 4096;
 constexpr int64_t most_total = 19;  // 9 + 9 + 1
 
 int digit_at(const Digits& digits, size_t place) { return place < digits.size() ? digits[place] : 0; }
@@ -67,7 +68,7 @@ class SumJudge final : public ChainJudge {
 
 class Addition final : public OperandFamily {
  public:
-  Addition(int least, int most) : OperandFamily("+", least, most) {}
+  Addition(int least, int most) : OperandFamily("+", least, most, most_summand_digits) {}
 
   std::string_view name() const override { return "ADD"; }
   std::string_view summary() const override {

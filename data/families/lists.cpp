@@ -108,6 +108,10 @@ Numbers ListFamily::read(const Words& prompt) const {
         fmt::format("{}: expected a list of whole numbers from {} to {} (\"{} 3 1 4 ;\"), got \"{}\"", name(),
                     -max_whole, max_whole, name(), join_words(prompt)));
   }
+  if (numbers->size() > most_values()) {
+    throw ProblemError(
+        fmt::format("{}: expected at most {} values, got {}", name(), most_values(), numbers->size()));
+  }
   return *numbers;
 }
 

@@ -47,6 +47,7 @@ class ListFamily : public ChainFamily {
 
   virtual void append_steps(Words& words, const Numbers& numbers) const;  // none by default
   virtual size_t row_length() const { return list_row; }
+  virtual size_t most_values() const { return SIZE_MAX; }    // of a list that is read
   virtual Numbers answer(const Numbers& numbers) const = 0;  // may throw ProblemError
   Words write(std::span<const int> numbers) const;
   Numbers read(const Words& prompt) const;  // throws ProblemError

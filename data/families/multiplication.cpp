@@ -17,6 +17,8 @@
 namespace giantrabbit::data {
 namespace {
 
+constexpr size_t most_factor_digits = 256;  // 200,000 words of chain
+
 struct WrittenLine {
   Digits product;
   std::optional<Digits> sum;
@@ -108,7 +110,7 @@ class ProductJudge final : public ChainJudge {
 
 class Multiplication final : public OperandFamily {
  public:
-  explicit Multiplication(int digits) : OperandFamily("*", digits, digits) {}
+  explicit Multiplication(int digits) : OperandFamily("*", digits, digits, most_factor_digits) {}
 
   std::string_view name() const override { return "MUL"; }
   std::string_view summary() const override {

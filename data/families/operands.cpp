@@ -1,5 +1,5 @@
 // In: an item, a prompt or random numbers. Out: a prompt or its operands. Kept invariant: both operands have
-// 1 .. 4096 digits.
+// 1 .. `longest` digits.
 #include "data/families/operands.h"
 
 #include <algorithm>
@@ -11,8 +11,6 @@
 
 namespace giantrabbit::data {
 namespace {
-
-constexpr size_t most_digits = 4096;
 
 Digits json_digits(const nlohmann::json& given, const char* field) {
   const auto& value = json_field(given, field);
@@ -66,12 +64,12 @@ Operands OperandFamily::read(const Words& prompt) const {
   if (prompt.size() > 2 && prompt.front() == name() && sign != prompt.end() && prompt.back() == ";") {
     const auto a = read_digits(std::span(prompt.begin() + 1, sign));
     const auto b = read_digits(std::span(sign + 1, prompt.end() - 1));
-    if (a && b && a->size() <= most_digits && b->size() <= most_digits) return {*a, *b};
+    if (a && b && a->size() <= longest_ && b->size() <= longest_) return {*a, *b};
   }
   throw ProblemError(
       fmt::format("{}: expected digits of two numbers, least significant first, at most {} of each (\"{} 2 1 "
                   "{} 4 3 ;\" is 12 {} 34), got \"{}\"",
-                  name(), most_digits, name(), sign_, sign_, join_words(prompt)));
+                  name(), longest_, name(), sign_, sign_, join_words(prompt)));
 }
 
 Problem OperandFamily::write(const Operands& operands) const {

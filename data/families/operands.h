@@ -25,7 +25,9 @@ class OperandFamily : public ChainFamily {
   std::string stratum(const Words& prompt) const final;  // "4x4": digits of a and b
 
  protected:
-  OperandFamily(std::string_view sign, int least, int most) : sign_(sign), least_(least), most_(most) {}
+  // Numbers of at most `longest` digits are read: a solution's length may be their product.
+  OperandFamily(std::string_view sign, int least, int most, size_t longest)
+      : sign_(sign), least_(least), most_(most), longest_(longest) {}
   Operands read(const Words& prompt) const;  // throws ProblemError
 
  private:
@@ -34,6 +36,7 @@ class OperandFamily : public ChainFamily {
   std::string_view sign_;
   int least_;
   int most_;
+  size_t longest_;
 };
 
 }  // namespace giantrabbit::data

@@ -17,6 +17,7 @@ namespace {
 
 constexpr int lowest = -60;
 constexpr int highest = 60;
+constexpr size_t longest_list = 512;  // 130,816 comparisons
 
 // The fixed order: each round runs over the places that the rounds before have not settled.
 class Comparisons {
@@ -102,6 +103,7 @@ class Sorting final : public ListFamily {
   }
 
  protected:
+  size_t most_values() const override { return longest_list; }
   std::unique_ptr<ChainJudge> chain_judge(const Words& prompt, ChainFormat format) const override {
     return std::make_unique<SortJudge>(read(prompt), format);
   }

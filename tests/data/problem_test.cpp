@@ -47,6 +47,21 @@ TEST(Problem, RefusesWithASentence) {
             "denominators up to 9)");
 }
 
+// A few thousand words once asked for gigabytes: solutions grow with the square of these problems.
+TEST(Problem, FoundByFuzzingShortTextsWithEndlessSolutions) {
+  const auto repeated = [](const std::string& word, int count) {
+    std::string text;
+    for (int i = 0; i < count; ++i) text += word;
+    return text;
+  };
+  EXPECT_EQ(refusal("SORT " + repeated("1 ", 513)), "SORT: expected at most 512 values, got 513");
+  EXPECT_EQ(refusal("SORT " + repeated("1 ", 512)), "");
+  EXPECT_TRUE(refusal("MUL " + repeated("1 ", 257) + "* 1")
+                  .starts_with("MUL: expected digits of two numbers, least significant first, at most 256"));
+  EXPECT_EQ(refusal("MUL " + repeated("1 ", 256) + "* 1"), "");
+  EXPECT_EQ(refusal("ADD " + repeated("1 ", 4096) + "+ 1"), "");
+}
+
 TEST(Problem, SurvivesReductionsBeyond64Bits) {
   // Eight rows of large unrelated fractions: exact elimination needs far more than 64 bits.
   std::string text = "RREF";

@@ -9,6 +9,7 @@
 #include "data/atomic_file.h"
 #include "data/example_source.h"
 #include "eval/config_file.h"
+#include "eval/error_text.h"
 #include "model/safetensors.h"
 #include "tiny_run.h"
 
@@ -188,6 +189,39 @@ TEST(RunTest, ConfigurationFaults) {
   expect_config_refused("width = 16\n", "outside a table");
   expect_config_refused("[model\nwidth = 16\n", "not a TOML file");
   expect_config_refused("[nonsense]\nwidth = 16\n", "nonsense");
+}
+
+TEST(RunTest, FoundByFuzzingATaskThatBeginsLikeATask) {
+  expect_config_refused("[data]\ntask = \"abc-sort-99x99\"\n", "data.task: unknown task");
+}
+
+// The largest model that options allow needs terabytes; its file has a few thousand weights.
+TEST(RunTest, FoundByFuzzingAConfigurationLargerThanItsWeights) {
+  const std::string width = "[model]\nwidth = 4096\n";
+  expect_config_refused(width, "the configuration asks for a model of at least");
+  for (const std::string large : {"feed_forward = 65536\ndecoder_layers = 64", "max_positions = 1048576",
+                                  "max_positions = 1048576\nthought_steps = 64\nmask = \"random\"",
+                                  "pause_tokens = 1024", "projection = \"gated\"\nprojection_rank = 4096"}) {
+    expect_config_refused(width + large + "\n", "model.safetensors: ");
+  }
+}
+
+TEST(ErrorTextTest, FoundByFuzzingForeignBytesInMessages) {
+  EXPECT_EQ(error_text(std::runtime_error("'a\nb' \xff")), "'a b' \xef\xbf\xbd");
+}
+
+TEST(ConfigFileTest, FoundByFuzzingControlCharactersInTexts) {
+  TaskConfig task;
+  task.text = "a\nb\t\x7f";
+  model::OptionSet options;
+  task.bind(options);
+  const fs::path file = fs::path(testing::TempDir()) / "config_control.toml";
+  data::write_file_atomically(file, write_config(options));
+  TaskConfig read_task;
+  model::OptionSet read;
+  read_task.bind(read);
+  read_config(file, read);
+  EXPECT_EQ(read_task.text, task.text);
 }
 
 TEST(ConfigFileTest, WritesWhatItReads) {

@@ -292,5 +292,26 @@ TEST(GiantRabbitTest, RefusesASenselessConfiguration) {
   EXPECT_THROW(GiantRabbit(config, tiny::traits()), OptionError);
 }
 
+// No model is refused for too few weights; a bound below a third of them would let large ones pass.
+TEST(GiantRabbitTest, LeastEntriesAreClose) {
+  std::vector<ModelConfig> configs;
+  for (const Variant& variant : variants("softmax")) configs.push_back(variant.config());
+  configs.push_back(tiny::config());
+  for (const std::string projection : {"gated", "strict"}) {
+    configs.push_back(tiny::config());
+    configs.back().projection = projection;
+  }
+  configs.push_back(tiny::config());
+  configs.back().shared_attention = "lsh";
+  for (const ModelConfig& config : configs) {
+    const GiantRabbit network(config, tiny::traits());
+    int64_t entries = network->parameter_count();
+    for (const torch::Tensor& buffer : network->buffers()) entries += buffer.numel();
+    const int64_t least = least_entries(config, tiny::traits().size());
+    EXPECT_LE(least, entries);
+    EXPECT_GE(least, entries / 3);
+  }
+}
+
 }  // namespace
 }  // namespace giantrabbit::model

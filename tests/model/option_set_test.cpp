@@ -177,6 +177,13 @@ TEST(OptionSetTest, PrintedTextReadsBack) {
   EXPECT_TRUE(read.flag);
 }
 
+TEST(OptionSetTest, FoundByFuzzingControlCharactersAreEscaped) {
+  Fields fields;
+  fields.note = "two\nlines\x7f";
+  const OptionSet set = fields.options();
+  EXPECT_EQ(set.text(set.options()[6]), "\"two\\u000alines\\u007f\"");
+}
+
 std::string config_error(const ModelConfig& config) {
   return option_error([&] { config.validate(); });
 }
