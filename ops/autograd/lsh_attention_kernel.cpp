@@ -54,8 +54,8 @@ struct LshAttention : torch::autograd::Function<LshAttention> {
     call.key = key;
     call.value = value;
     context->set_materialize_grads(false);
-    if (at::areAnyTensorSubclassLike(
-            {query, key, value})) {  // traced: as in sparse_mask_attention_kernel.cpp
+    // Traced: as in sparse_mask_attention_kernel.cpp.
+    if (at::areAnyTensorSubclassLike({query, key, value})) {
       save_lsh_call(context, call, {});
       return call_lsh(call);
     }

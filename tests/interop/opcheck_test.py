@@ -23,7 +23,8 @@ GROUPS = _groups()
 
 
 def test_every_operator_has_calls_in_every_dtype() -> None:
-    assert {(dtype, name) for dtype in DTYPES for name in operator_names()} == set(GROUPS)
+    expected = {(dtype, name) for dtype in DTYPES for name in operator_names()}
+    assert expected - {(torch.bfloat16, "giantrabbit::_sparsemax_loss_backward")} == set(GROUPS)
 
 
 @pytest.mark.parametrize(("dtype", "operator"), list(GROUPS), ids=lambda x: str(x).replace("torch.", ""))

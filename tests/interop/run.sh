@@ -2,14 +2,15 @@
 # The Python package against PyTorch itself: builds the wheel and giantrabbit-train, installs the wheel with torch
 # 2.14.1, entmax and safetensors into .interop-venv/, runs the tests beside this file and python/examples/. The first
 # run downloads about 3 GB (torch with its CUDA libraries), so scripts/test.sh does not include it. Arguments go to
-# pytest, for example -k entmax. BUILD_DIR and GR_LIBTORCH as for scripts/build.sh.
+# pytest, for example -k entmax. BUILD_DIR and GR_LIBTORCH as for scripts/build.sh; GR_TRAIN names a giantrabbit-train
+# that is already there.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 venv=.interop-venv
 packages=(torch==2.14.1 numpy entmax==1.3 safetensors pytest)
 
 scripts/build_wheel.sh
-BUILD_TARGETS=giantrabbit-train scripts/build.sh -DGR_TESTS=OFF
+[ -n "${GR_TRAIN:-}" ] || BUILD_TARGETS=giantrabbit-train scripts/build.sh -DGR_TESTS=OFF
 if [ "$(cat $venv/installed 2>/dev/null)" != "${packages[*]}" ]; then
   echo "run.sh: installing ${packages[*]} into $venv"
   rm -rf $venv

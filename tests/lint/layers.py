@@ -64,7 +64,7 @@ def check_script(path, lines, report):
 def check(root):
     problems = []
     files = [root / "CMakeLists.txt", root / "README.md"]
-    for folder in [*MAY_INCLUDE, "scripts"]:
+    for folder in [*MAY_INCLUDE, "python", "scripts"]:
         files += sorted(path for path in (root / folder).rglob("*") if path.is_file())
     for path in files:
         if path.suffix not in TEXT or not path.exists():
