@@ -106,10 +106,12 @@ TORCH_LIBRARY_FRAGMENT(giantrabbit, library) {
   library.def("entmax15(Tensor scores, int dim=-1) -> Tensor");
   library.def("_sparsemax_backward(Tensor grad, Tensor weights, int dim) -> Tensor");
   library.def("_entmax15_backward(Tensor grad, Tensor weights, int dim) -> Tensor");
-  // The tag tells tracers that `out` is written and not read, so that they can trace these too.
+  // The tag tells tracers that `out` is written and not read, so that they can trace these too. dim has no
+  // default: Inductor puts an out= overload of equal arguments in the place of the other one, and then writes
+  // an argument with a default twice.
   const auto define_out = [&](const char* schema) { library.def(schema, {at::Tag::out}); };
-  define_out("sparsemax.out(Tensor scores, int dim=-1, *, Tensor(a!) out) -> Tensor(a!)");
-  define_out("entmax15.out(Tensor scores, int dim=-1, *, Tensor(a!) out) -> Tensor(a!)");
+  define_out("sparsemax.out(Tensor scores, int dim, *, Tensor(a!) out) -> Tensor(a!)");
+  define_out("entmax15.out(Tensor scores, int dim, *, Tensor(a!) out) -> Tensor(a!)");
   define_out(
       "_sparsemax_backward.out(Tensor grad, Tensor weights, int dim, *, Tensor(a!) out) -> Tensor(a!)");
   define_out("_entmax15_backward.out(Tensor grad, Tensor weights, int dim, *, Tensor(a!) out) -> Tensor(a!)");
