@@ -44,6 +44,7 @@ for target in "${targets[@]}"; do
   found=build-fuzz/found/$target
   mkdir -p "$found/inputs"
   options=(-max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -malloc_limit_mb=512 -max_len=16384
+    -entropic_scale_per_exec_time=1
     -print_final_stats=1 -artifact_prefix="$found/")
   [ -f "tests/fuzz/dictionaries/$target" ] && options+=(-dict="tests/fuzz/dictionaries/$target")
   status=0

@@ -17,7 +17,7 @@
 namespace giantrabbit::data {
 namespace {
 
-constexpr size_t most_factor_digits = 256;  // 200,000 words of chain
+constexpr size_t most_factor_digits = 128;  // 50,000 words of chain
 
 struct WrittenLine {
   Digits product;

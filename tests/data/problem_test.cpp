@@ -48,18 +48,18 @@ TEST(Problem, RefusesWithASentence) {
 }
 
 // A few thousand words once asked for gigabytes: solutions grow with the square of these problems.
-TEST(Problem, FoundByFuzzingShortTextsWithEndlessSolutions) {
+TEST(Problem, HostileShortTextsWithEndlessSolutions) {
   const auto repeated = [](const std::string& word, int count) {
     std::string text;
     for (int i = 0; i < count; ++i) text += word;
     return text;
   };
-  EXPECT_EQ(refusal("SORT " + repeated("1 ", 513)), "SORT: expected at most 512 values, got 513");
-  EXPECT_EQ(refusal("SORT " + repeated("1 ", 512)), "");
-  EXPECT_TRUE(refusal("MUL " + repeated("1 ", 257) + "* 1")
-                  .starts_with("MUL: expected digits of two numbers, least significant first, at most 256"));
-  EXPECT_EQ(refusal("MUL " + repeated("1 ", 256) + "* 1"), "");
-  EXPECT_EQ(refusal("ADD " + repeated("1 ", 4096) + "+ 1"), "");
+  EXPECT_EQ(refusal("SORT " + repeated("1 ", 257)), "SORT: expected at most 256 values, got 257");
+  EXPECT_EQ(refusal("SORT " + repeated("1 ", 256)), "accepted");
+  EXPECT_TRUE(refusal("MUL " + repeated("1 ", 129) + "* 1")
+                  .starts_with("MUL: expected digits of two numbers, least significant first, at most 128"));
+  EXPECT_EQ(refusal("MUL " + repeated("1 ", 128) + "* 1"), "accepted");
+  EXPECT_EQ(refusal("ADD " + repeated("1 ", 4096) + "+ 1"), "accepted");
 }
 
 TEST(Problem, SurvivesReductionsBeyond64Bits) {

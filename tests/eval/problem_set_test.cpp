@@ -92,7 +92,7 @@ TEST(ProblemSetTest, ReasonsHoldNoForeignBytes) {
   EXPECT_TRUE(reason.find_first_of("\x1b\xff\xfe") == std::string::npos) << reason;
 }
 
-TEST(ProblemSetTest, FoundByFuzzingNamesOfProblemsAreOneLine) {
+TEST(ProblemSetTest, HostileNamesOfProblemsAreOneLine) {
   const std::filesystem::path file = std::filesystem::path(testing::TempDir()) / "problem_set_names.json";
   data::write_file_atomically(file,
                               R"([{"id": "a\n\u001b[31m", "family": "SORT", "given": {"list": [2, 1]}}])");

@@ -191,26 +191,27 @@ TEST(RunTest, ConfigurationFaults) {
   expect_config_refused("[nonsense]\nwidth = 16\n", "nonsense");
 }
 
-TEST(RunTest, FoundByFuzzingATaskThatBeginsLikeATask) {
+TEST(RunTest, HostileATaskThatBeginsLikeATask) {
   expect_config_refused("[data]\ntask = \"abc-sort-99x99\"\n", "data.task: unknown task");
 }
 
 // The largest model that options allow needs terabytes; its file has a few thousand weights.
-TEST(RunTest, FoundByFuzzingAConfigurationLargerThanItsWeights) {
-  const std::string width = "[model]\nwidth = 4096\n";
-  expect_config_refused(width, "the configuration asks for a model of at least");
-  for (const std::string large : {"feed_forward = 65536\ndecoder_layers = 64", "max_positions = 1048576",
-                                  "max_positions = 1048576\nthought_steps = 64\nmask = \"random\"",
-                                  "pause_tokens = 1024", "projection = \"gated\"\nprojection_rank = 4096"}) {
-    expect_config_refused(width + large + "\n", "model.safetensors: ");
+TEST(RunTest, HostileAConfigurationLargerThanItsWeights) {
+  const fs::path directory = write_tiny_run("run_large", tiny_config(), 1);
+  for (const std::string large :
+       {"", "feed_forward = 65536\ndecoder_layers = 64", "max_positions = 1048576",
+        "max_positions = 1048576\nthought_steps = 64\nmask = \"random\"", "pause_tokens = 1024",
+        "projection = \"gated\"\nprojection_rank = 4096"}) {
+    data::write_file_atomically(directory / "config.toml", "[model]\nwidth = 4096\n" + large + "\n");
+    expect_refused(directory, "model.safetensors", "the configuration asks for a model of at least");
   }
 }
 
-TEST(ErrorTextTest, FoundByFuzzingForeignBytesInMessages) {
+TEST(ErrorTextTest, HostileForeignBytesInMessages) {
   EXPECT_EQ(error_text(std::runtime_error("'a\nb' \xff")), "'a b' \xef\xbf\xbd");
 }
 
-TEST(ConfigFileTest, FoundByFuzzingControlCharactersInTexts) {
+TEST(ConfigFileTest, HostileControlCharactersInTexts) {
   TaskConfig task;
   task.text = "a\nb\t\x7f";
   model::OptionSet options;

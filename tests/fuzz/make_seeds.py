@@ -40,14 +40,14 @@ ABC c a a""".split("\n")
 
 # An input that asks for much work for its size, each of its own kind.
 LONG_PROBLEMS = {
-    "sort": "SORT " + "60 -60 " * 2500,
-    "product": "MUL " + "9 " * 4000 + "* " + "9 " * 4000,
-    "sum": "ADD " + "9 " * 4000 + "+ " + "9 " * 4000,
-    "nested": "LISTOPS " + "[MAX " * 2000 + "1 " + "] " * 2000,
-    "wide": "LISTOPS [SM " + "[MIN 4 7 ] " * 1400 + "]",
-    "path": "PATH 0 1 2 ; " + " ".join(f"{i} {i + 1}" for i in range(2, 59)) + " 0 3 " + "0 2 " * 3000 + ";",
-    "copy": "COPY " + "1 " * 8000,
-    "values": "RREF " + "1 " * 8000,
+    "sort": "SORT " + "60 -60 " * 120,
+    "product": "MUL " + "9 " * 120 + "* " + "9 " * 120,
+    "sum": "ADD " + "9 " * 600 + "+ " + "9 " * 600,
+    "nested": "LISTOPS " + "[MAX " * 300 + "1 " + "] " * 300,
+    "wide": "LISTOPS [SM " + "[MIN 4 7 ] " * 200 + "]",
+    "path": "PATH 0 1 2 ; " + " ".join(f"{i} {i + 1}" for i in range(2, 59)) + " 0 3 " + "0 2 " * 500 + ";",
+    "copy": "COPY " + "1 " * 1500,
+    "values": "RREF " + "1 " * 1000,
 }
 
 ITEMS = [

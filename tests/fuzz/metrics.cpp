@@ -20,9 +20,12 @@ std::string resumed(const std::filesystem::path& file) {
 }  // namespace
 
 void metrics(std::string_view bytes) {
-  const std::filesystem::path file = scratch_file("metrics.jsonl", bytes);
+  const std::filesystem::path folder = scratch_folder() / "metrics";  // emptied: a log may write other files too
+  std::filesystem::remove_all(folder);
+  std::filesystem::create_directories(folder);
+  const std::filesystem::path file = scratch_file("metrics/metrics.jsonl", bytes);
   eval::LearningCurve curve;
-  if (accepts([&] { curve = eval::read_learning_curve(scratch_folder()); })) {
+  if (accepts([&] { curve = eval::read_learning_curve(folder); })) {
     for (const auto& point : curve.exact)
       require(point.value >= 0 && point.value <= 1, "shares lie in [0, 1]");
   }

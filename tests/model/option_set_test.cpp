@@ -177,7 +177,7 @@ TEST(OptionSetTest, PrintedTextReadsBack) {
   EXPECT_TRUE(read.flag);
 }
 
-TEST(OptionSetTest, FoundByFuzzingControlCharactersAreEscaped) {
+TEST(OptionSetTest, HostileControlCharactersAreEscaped) {
   Fields fields;
   fields.note = "two\nlines\x7f";
   const OptionSet set = fields.options();
