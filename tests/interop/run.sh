@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # The Python package against PyTorch itself: builds the wheel and giantrabbit-train, installs the wheel with torch
-# 2.14.1, entmax and safetensors into .interop-venv/, runs the tests beside this file and python/examples/. The first
-# run downloads about 3 GB (torch with its CUDA libraries), so scripts/test.sh does not include it. Arguments go to
-# pytest, for example -k entmax. BUILD_DIR and GR_LIBTORCH as for scripts/build.sh; GR_TRAIN names a giantrabbit-train
-# that is already there.
+# 2.14.1, entmax, safetensors and TensorBoard into .interop-venv/, runs the tests beside this file and
+# python/examples/. The first run downloads about 3 GB (torch with its CUDA libraries), so scripts/test.sh does not
+# include it. Arguments go to pytest, for example -k entmax. BUILD_DIR and GR_LIBTORCH as for scripts/build.sh;
+# GR_TRAIN names a giantrabbit-train that is already there.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 venv=.interop-venv
-packages=(torch==2.14.1 numpy entmax==1.3 safetensors pytest)
+packages=(torch==2.14.1 numpy entmax==1.3 safetensors tensorboard pillow pytest)
 
 scripts/build_wheel.sh
 [ -n "${GR_TRAIN:-}" ] || BUILD_TARGETS=giantrabbit-train scripts/build.sh -DGR_TESTS=OFF

@@ -1,25 +1,11 @@
-"""A run of giantrabbit-train (GR_TRAIN names the program) as Python's safetensors reads it."""
+"""The weights of a run (conftest.py) as Python's safetensors reads them, and back."""
 
 import json
-import os
-import subprocess
 from pathlib import Path
 
-import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("run") / "tiny"
-    command = [
-        os.environ["GR_TRAIN"], "--task", "copy", "--steps", "3", "--batch-tokens", "256", "--width", "16",
-        "--heads", "2", "--attention", "sparsemax", "--out", str(folder),
-    ]  # fmt: skip
-    subprocess.run(command, check=True, capture_output=True, timeout=300)
-    return folder
 
 
 def test_weights_are_readable(run: Path) -> None:
