@@ -17,7 +17,7 @@ struct Counters {
   int64_t step = 0;              // finished updates
   int64_t tokens = 0;            // target tokens in the loss so far
   double seconds = 0;            // wall time of the run so far
-  double processor_seconds = 0;  // the process's user and system time, validation included
+  double processor_seconds = 0;  // user and system time of all processes, validation included
   data::Batcher::Position position;
   double next_validation = 0;  // share of the run at which the next one is due
   int64_t validated_step = 0;  // step of the newest validation in metrics.jsonl

@@ -31,8 +31,8 @@ using StorePointer = c10::intrusive_ptr<c10d::Store>;
 
 constexpr seconds meeting_time(60);
 constexpr seconds tolerance(20);  // for a process that is late
-constexpr seconds no_limit =
-    std::chrono::hours(1000);  // a connection that closes is noticed at once all the same
+// Closed connections are noticed at once all the same.
+constexpr seconds no_limit = std::chrono::hours(1000);
 constexpr seconds roll_call_time(3);
 
 class Gloo : public c10d::ProcessGroupGloo {
@@ -44,7 +44,7 @@ class Gloo : public c10d::ProcessGroupGloo {
   }
 };
 
-// While it lives LibTorch logs nothing: its pages about sockets that cannot be reached are one sentence here.
+// While it lives LibTorch logs nothing: its pages about sockets that do not answer are one sentence here.
 class Silence {
  public:
   Silence() : level_(std::exchange(FLAGS_caffe2_log_level, /*fatal=*/3)) {}
@@ -72,18 +72,18 @@ StorePointer meeting_point(const Launch& launch) {
   options.port = launch.port;
   options.isServer = launch.rank == 0 && !launch.keeps_meeting_point;
   options.waitWorkers = false;
-  options.timeout = meeting_time / 2;  // it tries twice
+  options.timeout = meeting_time / 2;  // of one attempt; there are two
   const Silence silence;
   try {
     return c10::make_intrusive<c10d::PrefixStore>(
         "giantrabbit/" + launch.restart, c10::make_intrusive<c10d::TCPStore>(launch.address, options));
   } catch (const std::exception&) {
     throw std::runtime_error(
-        options.isServer ? fmt::format("{}:{} (MASTER_ADDR, MASTER_PORT) cannot be listened at: another "
-                                       "program may hold the port",
-                                       launch.address, launch.port)
-                         : fmt::format("nobody answers at {}:{} (MASTER_ADDR, MASTER_PORT) within {} s",
-                                       launch.address, launch.port, meeting_time.count()));
+        options.isServer
+            ? fmt::format("{}:{} (MASTER_ADDR, MASTER_PORT) cannot be listened at: another "
+                          "program may hold the port",
+                          launch.address, launch.port)
+            : fmt::format("nobody answers at {}:{} (MASTER_ADDR, MASTER_PORT)", launch.address, launch.port));
   }
 }
 
@@ -127,6 +127,7 @@ ProcessGroup::Connection::Connection(StorePointer store, int rank, int size, boo
 }
 
 std::vector<int> ProcessGroup::Connection::absent(const std::string& name, seconds limit) const {
+  const Silence silence;
   const auto deadline = std::chrono::steady_clock::now() + limit;
   std::vector<int> result;
   for (int rank = 0; rank < size_; ++rank) {
@@ -143,7 +144,6 @@ std::vector<int> ProcessGroup::Connection::absent(const std::string& name, secon
 // Closing first makes those fail as well that wait for this process only, so that whoever lives answers the
 // roll call. In a pair there is nobody else to ask.
 void ProcessGroup::Connection::report_loss() {
-  const Silence silence;
   gloo_->close();
   std::vector<int> lost = {1 - rank_};
   if (size_ > 2) {

@@ -9,14 +9,13 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include <ATen/autocast_mode.h>
-
 #include "data/counter_rng.h"
 #include "data/split.h"
 #include "eval/config_file.h"
 #include "model/loss.h"
 #include "model/safetensors.h"
 #include "train/lr_schedule.h"
+#include "train/mixed_precision.h"
 
 namespace giantrabbit::train {
 namespace {
@@ -33,26 +32,6 @@ double processor_now() {
   clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
   return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
 }
-
-// While it lives, LibTorch computes matrix products (and their gradients, later) in bfloat16.
-class MixedPrecision {
- public:
-  explicit MixedPrecision(bool enabled) : enabled_(enabled) {
-    if (!enabled_) return;
-    at::autocast::set_autocast_dtype(at::kCPU, at::kBFloat16);
-    at::autocast::set_autocast_enabled(at::kCPU, true);
-  }
-  MixedPrecision(const MixedPrecision&) = delete;
-  MixedPrecision& operator=(const MixedPrecision&) = delete;
-  ~MixedPrecision() {
-    if (!enabled_) return;
-    at::autocast::set_autocast_enabled(at::kCPU, false);
-    at::autocast::clear_cache();  // rounded weights, which the update makes stale
-  }
-
- private:
-  bool enabled_;
-};
 
 ProcessGroup sharing(ProcessGroup group, const RunConfig& config) {
   if (config.train.accumulate % group.size() == 0) return group;
@@ -182,6 +161,9 @@ double Trainer::step() {
   }
   gradients_->finish();
   const std::vector<double> sums = group_.sum({own, own_tokens});
+  if (sums[1] != static_cast<double>(update.target_tokens)) {
+    throw std::runtime_error(fmt::format("the processes drew other problems at step {}", counters_.step));
+  }
   const double value = sums[0];
   require_finite("the loss", value);
   const LrSchedule schedule{config_.train.schedule, config_.train.warmup_steps, config_.train.final_fraction};
