@@ -198,10 +198,9 @@ TEST(RunTest, HostileATaskThatBeginsLikeATask) {
 // The largest model that options allow needs terabytes; its file has a few thousand weights.
 TEST(RunTest, HostileAConfigurationLargerThanItsWeights) {
   const fs::path directory = write_tiny_run("run_large", tiny_config(), 1);
-  for (const std::string large :
-       {"", "feed_forward = 65536\ndecoder_layers = 64", "max_positions = 1048576",
-        "max_positions = 1048576\nthought_steps = 64\nmask = \"random\"", "pause_tokens = 1024",
-        "projection = \"gated\"\nprojection_rank = 4096"}) {
+  for (const std::string large : {"", "feed_forward = 65536\ndecoder_layers = 64", "max_positions = 1048576",
+                                  "max_positions = 1048576\nthought_steps = 64\nmask = \"random\"",
+                                  "pause_tokens = 1024", "projection = \"gated\"\nprojection_rank = 4096"}) {
     data::write_file_atomically(directory / "config.toml", "[model]\nwidth = 4096\n" + large + "\n");
     expect_refused(directory, "model.safetensors", "the configuration asks for a model of at least");
   }

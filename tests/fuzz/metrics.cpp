@@ -20,7 +20,8 @@ std::string resumed(const std::filesystem::path& file) {
 }  // namespace
 
 void metrics(std::string_view bytes) {
-  const std::filesystem::path folder = scratch_folder() / "metrics";  // emptied: a log may write other files too
+  const std::filesystem::path folder =
+      scratch_folder() / "metrics";  // emptied: a log may write other files too
   std::filesystem::remove_all(folder);
   std::filesystem::create_directories(folder);
   const std::filesystem::path file = scratch_file("metrics/metrics.jsonl", bytes);
