@@ -47,7 +47,7 @@ def _row_calls(dtype: torch.dtype) -> Iterator[Call]:
         yield Call(f"{name} strided", forward.default, (rows(5, 3).t(), -1))
         yield Call(f"{name} empty", forward.default, (rows(0, 5),))
         yield Call(
-            f"{name} out", forward.out, (rows(3, 5, grad=False),), {"out": torch.empty(3, 5, dtype=dtype)}
+            f"{name} out", forward.out, (rows(3, 5, grad=False), -1), {"out": torch.empty(3, 5, dtype=dtype)}
         )
         yield Call(f"{name} backward", backward.default, (rows(3, 5), dense.clone().requires_grad_(), -1))
         out = {"out": torch.empty(3, 5, dtype=dtype)}
