@@ -27,6 +27,8 @@ for at, word in enumerate(words):
         print(word, words[at + 1], sep="\n")
 PYTHON
 )
+# clang-tidy 14 lacks the std::source_location that the CUDA emulator stands on.
+no_tidy='^tests/(cuda_emulator|ops_cuda)/'
 flags+=(-DFMT_HEADER_ONLY=1 '-DGR_COMMIT=""' '-DGR_FIXTURES=""')
-if [ $# -gt 0 ]; then files=("$@"); else mapfile -t files < <(printf '%s\n' "${sources[@]}" | grep '\.cpp$'); fi
+if [ $# -gt 0 ]; then files=("$@"); else mapfile -t files < <(printf '%s\n' "${sources[@]}" | grep '\.cpp$' | grep -vE "$no_tidy"); fi
 clang-tidy --quiet "${files[@]}" -- "${flags[@]}"
