@@ -1,6 +1,8 @@
 // Option names and help texts; see config.h.
 #include "train/config.h"
 
+#include <fmt/format.h>
+
 namespace giantrabbit::train {
 
 void TrainConfig::bind(model::OptionSet& options) {
@@ -36,6 +38,14 @@ void TrainConfig::validate() const {
   if (minutes <= 0 && steps == 0 && tokens == 0) {
     throw model::OptionError("nothing says when to stop: give --minutes, --steps or --tokens");
   }
+}
+
+void TrainConfig::require_even_shares(int processes) const {
+  if (accumulate % processes == 0) return;
+  throw model::OptionError(
+      fmt::format("train.accumulate: {0} processes cannot share {1} micro-batches evenly; give --accumulate "
+                  "{0} or a multiple",
+                  processes, accumulate));
 }
 
 model::OptionSet RunConfig::options() {

@@ -33,7 +33,9 @@ struct TrainConfig {
   std::string precision = "float32";  // float32 | bfloat16: of matrix products; weights and sums stay float32
 
   void bind(model::OptionSet& options);
-  void validate() const;  // throws model::OptionError
+  // Both throw model::OptionError.
+  void validate() const;
+  void require_even_shares(int processes) const;  // of the micro-batches
 };
 
 // Everything that defines a run: config.toml holds exactly this.

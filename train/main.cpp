@@ -43,7 +43,9 @@ int train(int argc, char** argv) {
     fmt::print("{}\n", line.help);
     return 0;
   }
-  giantrabbit::train::ProcessGroup group(giantrabbit::train::launch_from_environment());
+  const giantrabbit::train::Launch launch = giantrabbit::train::launch_from_environment();
+  line.config.train.require_even_shares(launch.size);  // before others are kept waiting
+  giantrabbit::train::ProcessGroup group(launch);
   const bool is_first = group.is_first();
   std::signal(SIGINT, request_stop);
   std::signal(SIGTERM, request_stop);

@@ -123,7 +123,12 @@ ProcessGroup::Connection::Connection(StorePointer store, int rank, int size, boo
     throw std::runtime_error(fmt::format("rank {} of {} did not come within {} s", fmt::join(missing, ", "),
                                          size, meeting_time.count()));
   }
-  gloo_ = c10::make_intrusive<Gloo>(store_, rank, size, gloo_options(on_this_machine));
+  const Silence silence;
+  try {
+    gloo_ = c10::make_intrusive<Gloo>(store_, rank, size, gloo_options(on_this_machine));
+  } catch (const std::exception&) {
+    report_loss();
+  }
 }
 
 std::vector<int> ProcessGroup::Connection::absent(const std::string& name, seconds limit) const {
@@ -144,7 +149,7 @@ std::vector<int> ProcessGroup::Connection::absent(const std::string& name, secon
 // Closing first makes those fail as well that wait for this process only, so that whoever lives answers the
 // roll call. In a pair there is nobody else to ask.
 void ProcessGroup::Connection::report_loss() {
-  gloo_->close();
+  if (gloo_) gloo_->close();
   std::vector<int> lost = {1 - rank_};
   if (size_ > 2) {
     try {

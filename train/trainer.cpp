@@ -34,11 +34,8 @@ double processor_now() {
 }
 
 ProcessGroup sharing(ProcessGroup group, const RunConfig& config) {
-  if (config.train.accumulate % group.size() == 0) return group;
-  throw model::OptionError(
-      fmt::format("train.accumulate: {0} processes cannot share {1} micro-batches evenly; give --accumulate "
-                  "{0} or a multiple",
-                  group.size(), config.train.accumulate));
+  config.train.require_even_shares(group.size());
+  return group;
 }
 
 // A text may lie elsewhere on another machine; its fingerprint says that it is the same.
