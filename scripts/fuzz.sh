@@ -23,8 +23,8 @@ done
 [ ${#targets[@]} -gt 0 ] || targets=("${all[@]}")
 
 # What is not fuzzed comes from the normal build.
-libraries=$PWD/${BUILD_DIR:-build}
 EXTRA_PACKAGES=clang scripts/build.sh
+libraries=$(realpath "${BUILD_DIR:-build}")
 cmake -S . -B build-fuzz -G Ninja -DCMAKE_CXX_COMPILER=clang++ -DGR_FUZZ=ON -DGR_FUZZ_LIBRARIES="$libraries" \
   ${GR_LIBTORCH:+-DGR_LIBTORCH="$GR_LIBTORCH"} >build-fuzz.configure.log 2>&1 || { cat build-fuzz.configure.log; exit 1; }
 rm -f build-fuzz.configure.log
@@ -44,14 +44,13 @@ for target in "${targets[@]}"; do
   found=build-fuzz/found/$target
   mkdir -p "$found/inputs"
   options=(-max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -malloc_limit_mb=512 -max_len=16384
-    -entropic_scale_per_exec_time=1
-    -print_final_stats=1 -artifact_prefix="$found/")
+    -entropic_scale_per_exec_time=1 -print_final_stats=1 -artifact_prefix="$found/")
   [ -f "tests/fuzz/dictionaries/$target" ] && options+=(-dict="tests/fuzz/dictionaries/$target")
   status=0
   GR_FUZZ_TARGET=$target build-fuzz/bin/fuzz "${options[@]}" "$found/inputs" "tests/fuzz/corpus/$target" \
     >"$found/log" 2>&1 || status=$?
   executed=$(sed -n 's/^stat::number_of_executed_units: *//p' "$found/log" | tail -1)
-  covered=$(grep -oE 'cov: [0-9]+ ft: [0-9]+' "$found/log" | tail -1)
+  covered=$(grep -oE 'cov: [0-9]+ ft: [0-9]+' "$found/log" | tail -1) || covered="no coverage said"
   if [ $status -eq 0 ]; then
     printf '%-12s %10s executions in %s s, %s, no finding\n' "$target" "$executed" "$seconds" "$covered"
   else
