@@ -75,7 +75,7 @@ small="--width 16 --heads 2 --feed-forward 32 --decoder-layers 2 --thought-steps
 
 # Nobody to meet: ends by itself, while the checks below go on.
 (
-  RANK=1 WORLD_SIZE=2 MASTER_ADDR=127.0.0.1 MASTER_PORT=$port "$program" --out "$folder/none" --steps 5 \
+  RANK=1 WORLD_SIZE=2 MASTER_ADDR=127.0.0.1 MASTER_PORT=$port "$program" --out "$folder/none" --steps 5 --accumulate 2 \
     >"$folder/nobody.out" 2>"$folder/nobody.err"
   echo $? >"$folder/nobody.code"
 ) &
