@@ -75,7 +75,7 @@ def test_compiled_functions(function: Callable[[Tensor], Tensor], backend: str) 
     for length in (20, 33, 57, 130, 200):
         x = torch.randn(2, length, 32)
         _assert_close(_results(compiled, x), _results(function, x))
-    # Inductor cuts torch's own sums by their size and may guard that once; ours have nothing that depends on it.
+    # Inductor cuts torch's own sums by their size and may guard that once; ours do not depend on it.
     assert counter.frame_count <= (1 if backend == "aot_eager" else 2)
 
 
