@@ -359,6 +359,7 @@ TEST(CudaEmulatorPlantedDeathTest, OutOfBounds) {
 #endif
 }
 
+// The array is larger than the stack: behind a guard of one page its first writes would hit other memory.
 void overflow_the_stack(float* out) {
   volatile float large[1 << 16];
   for (float& value : const_cast<float(&)[1 << 16]>(large)) value = out[0];

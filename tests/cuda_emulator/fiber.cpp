@@ -12,8 +12,6 @@
 namespace giantrabbit::cuda_emulator {
 namespace {
 
-constexpr size_t kPage = 4096;
-
 // Lends a Stack to Boost, which wants to allocate.
 struct LentStack {
   std::byte* bottom;
@@ -29,12 +27,13 @@ struct LentStack {
 }  // namespace
 
 Stack::Stack() {
-  void* memory = mmap(nullptr, kSize + kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (memory == MAP_FAILED || mprotect(memory, kPage, PROT_NONE) != 0) std::abort();
-  bottom_ = static_cast<std::byte*>(memory) + kPage;
+  void* memory = mmap(nullptr, kGuard + kSize, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) std::abort();
+  bottom_ = static_cast<std::byte*>(memory) + kGuard;
+  if (mprotect(bottom_, kSize, PROT_READ | PROT_WRITE) != 0) std::abort();
 }
 
-Stack::~Stack() { munmap(bottom_ - kPage, kSize + kPage); }
+Stack::~Stack() { munmap(bottom_ - kGuard, kGuard + kSize); }
 
 Fiber::Fiber(const Stack& stack, void (*body)(void*), void* argument)
     : stack_(&stack), body_(body), argument_(argument), race_context_(new_race_context()) {

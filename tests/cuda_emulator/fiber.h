@@ -9,10 +9,12 @@
 
 namespace giantrabbit::cuda_emulator {
 
-// Memory for one stack, with a page below that cannot be touched: overflow ends the program at its place.
+// Memory for one stack, with memory below that cannot be touched: overflow ends the program at its place,
+// also that of a frame which begins far below the stack's end.
 class Stack {
  public:
   static constexpr size_t kSize = size_t{128} << 10;
+  static constexpr size_t kGuard = size_t{1} << 20;  // a frame is smaller
   Stack();
   ~Stack();
   Stack(const Stack&) = delete;
