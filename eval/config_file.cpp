@@ -72,8 +72,12 @@ std::string remaining_config(const std::filesystem::path& file,
                              const std::vector<std::string_view>& without) {
   toml::table root = parse_file(file);
   for (const std::string_view name : without) root.erase(name);
+  // In the other forms a text loses a line break at its beginning, or cannot be read back.
+  constexpr auto flags =
+      toml::toml_formatter::default_flags &
+      ~(toml::format_flags::allow_multi_line_strings | toml::format_flags::allow_literal_strings);
   std::ostringstream text;  // tables keep their keys sorted
-  text << toml::toml_formatter(root);
+  text << toml::toml_formatter(root, flags);
   return text.str();
 }
 
