@@ -2,24 +2,9 @@
 # giantrabbit-eval on runs of two training steps: names, lengths, and that few problems claim nothing.
 # Usage: eval_on_runs.sh PATH/TO/giantrabbit-train PATH/TO/giantrabbit-eval
 set -u
-train=$(realpath "$1") program=$(realpath "$2")
 sorter=$(realpath "$(dirname "$0")/../../scripts/abc_sorter.toml")
-folder=$(mktemp -d) || exit 1
-trap 'rm -rf "$folder"' EXIT
-cd "$folder" || exit 1
-failures=0
-report() { echo "FAILED: $1"; sed 's/^/    /' out err; failures=$((failures + 1)); }
+. "$(dirname "$0")/expect_on_runs.sh"
 
-# expect CODE PART ARGUMENTS..: PART in what is printed, on stderr for errors.
-expect() {
-  local code=$1 part=$2 stream=out
-  shift 2
-  "$program" "$@" >out 2>err
-  local actual=$?
-  [ $actual -eq "$code" ] || report "giantrabbit-eval $*: exit code $actual instead of $code"
-  [ "$code" -eq 0 ] || stream=err
-  grep -qF -e "$part" $stream || report "giantrabbit-eval $*: no '$part'"
-}
 # never PATTERN: the last command did not print it.
 never() { grep -qE -e "$1" out err && report "printed '$1'"; }
 

@@ -3,23 +3,8 @@
 # nothing behind and old files alone.
 # Usage: export.sh PATH/TO/giantrabbit-train PATH/TO/giantrabbit-eval
 set -u
-train=$(realpath "$1") program=$(realpath "$2")
-folder=$(mktemp -d) || exit 1
-trap 'rm -rf "$folder"' EXIT
-cd "$folder" || exit 1
-failures=0
-report() { echo "FAILED: $1"; sed 's/^/    /' out err; failures=$((failures + 1)); }
+. "$(dirname "$0")/expect_on_runs.sh"
 
-# expect CODE PART ARGUMENTS..: PART in what is printed, on stderr for errors.
-expect() {
-  local code=$1 part=$2 stream=out
-  shift 2
-  "$program" "$@" >out 2>err
-  local actual=$?
-  [ $actual -eq "$code" ] || report "giantrabbit-eval $*: exit code $actual instead of $code"
-  [ "$code" -eq 0 ] || stream=err
-  grep -qF -e "$part" $stream || report "giantrabbit-eval $*: no '$part'"
-}
 # run FOLDER OPTIONS..: two steps of a small model.
 run() {
   "$train" --width 16 --heads 2 --feed-forward 32 --decoder-layers 2 --steps 2 --batch-tokens 128 --validation-items 2 \
