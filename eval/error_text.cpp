@@ -8,6 +8,15 @@
 #include <c10/util/Exception.h>
 
 namespace giantrabbit::eval {
+namespace {
+
+// Bytes that are no UTF-8 are replaced.
+std::string as_utf8(const std::string& text) {
+  using nlohmann::json;
+  return json::parse(json(text).dump(-1, ' ', false, json::error_handler_t::replace)).get<std::string>();
+}
+
+}  // namespace
 
 std::string error_text(const std::exception& error) {
   const auto* torch_error = dynamic_cast<const c10::Error*>(&error);
@@ -15,12 +24,12 @@ std::string error_text(const std::exception& error) {
 }
 
 std::string printable(const std::string& text) {
-  using nlohmann::json;
-  const std::string quoted = json(text).dump(-1, ' ', false, json::error_handler_t::replace);
-  std::string valid = json::parse(quoted).get<std::string>();
+  std::string valid = as_utf8(text);
   const auto is_control = [](unsigned char letter) { return letter < 0x20 || letter == 0x7f; };
   std::ranges::replace_if(valid, is_control, ' ');
   return valid;
 }
+
+bool is_utf8(const std::string& text) { return as_utf8(text) == text; }
 
 }  // namespace giantrabbit::eval

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "data/example_source.h"
+#include "eval/error_text.h"
 #include "eval/run.h"
 
 namespace giantrabbit::eval {
@@ -42,6 +43,7 @@ void TaskConfig::validate(const model::ModelConfig& model) const {
     return;
   }
   if (text.empty()) throw model::OptionError("data.text: the task text needs a file");
+  if (!is_utf8(text)) throw model::OptionError("data.text: a path that is no UTF-8 cannot be written down");
   if (model.encoder) throw model::OptionError("model.encoder: a text has no prompt to encode, set false");
   if (model.thought_steps > 0) {
     throw model::OptionError("model.thought_steps: a text has no prompt to think about, set 0");

@@ -121,6 +121,15 @@ std::optional<std::filesystem::path> newest_checkpoint(const std::filesystem::pa
   return files.empty() ? std::nullopt : std::optional(files.back());
 }
 
+void require_room_for(const std::filesystem::path& file, int64_t weights) {
+  const auto bytes = static_cast<int64_t>(std::filesystem::file_size(file));
+  if (weights > bytes / static_cast<int64_t>(sizeof(float))) {
+    throw std::runtime_error(fmt::format(
+        "{}: the configuration asks for a model of at least {} weights, {} bytes cannot hold it (damaged?)",
+        file.string(), weights, bytes));
+  }
+}
+
 Counters load_checkpoint(const std::filesystem::path& file, model::GiantRabbit& network, Optimizer& optimizer,
                          data::Batcher& batcher) {
   try {

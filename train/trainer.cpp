@@ -56,15 +56,16 @@ Trainer::Trainer(RunConfig& config, const std::filesystem::path& out, bool resum
       progress_(out.filename().empty() ? out.parent_path().filename().string() : out.filename().string()) {
   group_.require_same("the configuration", shared_configuration(config));
   group_.first_only([&] { directory_.emplace(out, config, data_.examples->vocabulary(), resume); });
+  const auto kept = resume ? newest_checkpoint(checkpoints_) : std::nullopt;
+  const model::TokenTraits traits = eval::token_traits(data_.examples->vocabulary());
+  if (kept) require_room_for(*kept, model::least_entries(config.model, traits.size()));
   torch::manual_seed(static_cast<uint64_t>(config.task.seed));
-  network_ = model::GiantRabbit(config.model, eval::token_traits(data_.examples->vocabulary()));
+  network_ = model::GiantRabbit(config.model, traits);
   optimizer_.emplace(network_, config.train);
   gradients_.emplace(network_->parameters(), group_);
   counters_.next_validation = config.train.validation_interval;
   if (resume) {
-    if (const auto file = newest_checkpoint(checkpoints_)) {
-      counters_ = load_checkpoint(*file, network_, *optimizer_, batcher_);
-    }
+    if (kept) counters_ = load_checkpoint(*kept, network_, *optimizer_, batcher_);
     // A raised limit makes the share smaller. Where it is the same this changes nothing.
     counters_.next_validation =
         std::min(counters_.next_validation, share() + config.train.validation_interval);

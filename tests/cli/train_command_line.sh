@@ -56,6 +56,9 @@ refuse 2 "model.output: 'sparsemax' gives some characters no probability" $none 
   --output sparsemax
 refuse 1 "cannot read $folder/none.txt: No such file" $none --steps 5 $decoder --text "$folder/none.txt"
 refuse 1 "cannot read $folder: Is a directory" $none --steps 5 $decoder --text "$folder"
+no_utf8=$(printf '%s/\377.txt' "$folder")
+: >"$no_utf8"
+refuse 2 "data.text: a path that is no UTF-8 cannot be written down" $none --steps 5 $decoder --text "$no_utf8"
 : >"$folder/empty.txt"
 refuse 1 "$folder/empty.txt: 0 characters are too few" $none --steps 5 $decoder --text "$folder/empty.txt"
 refuse 1 "must hold at least one window of 9999" $none --steps 5 $decoder --text "$0" --text-length 9999
@@ -106,6 +109,12 @@ run 1 whole $small
 grep -q "already holds a run" "$folder/err" || report "a second run into the same directory is not refused"
 run 1 whole --resume --width 32
 grep -q "model.width = 16" "$folder/err" || report "a changed option is not refused"
+# A configuration that was made larger by hand is refused before a model of that size is built.
+cp -r "$folder/whole" "$folder/hostile"
+sed -i -e 's/^width = .*/width = 4096/' -e 's/^feed_forward = .*/feed_forward = 65536/' \
+  -e 's/^decoder_layers = .*/decoder_layers = 64/' "$folder/hostile/config.toml"
+run 1 hostile --resume
+grep -q "the configuration asks for a model of at least" "$folder/err" || report "a huge configuration is not refused"
 
 # A text run goes on with the text that it began with only.
 cp "$0" "$folder/text.txt"
@@ -164,10 +173,15 @@ cmp -s "$folder/killed/config.toml" "$folder/before.toml" || report "resuming ch
 
 # A damaged checkpoint is refused with its name; the run stays as it is.
 newest=$(ls "$folder"/killed/checkpoints/*.safetensors | tail -1)
-head -c 1000 "$newest" >"$folder/part" && cp "$folder/part" "$newest"
-run 1 killed --resume
-grep -qF "$newest: not a safetensors file" "$folder/err" || report "a damaged checkpoint is not named"
-[ "$(wc -l <"$folder/err")" -eq 1 ] || report "the error of a damaged checkpoint is not one line"
+# damage BYTES MESSAGE: what is left of the file, what the error says about it.
+damage() {
+  head -c "$1" "$newest" >"$folder/part" && cp "$folder/part" "$newest"
+  run 1 killed --resume
+  grep -qF "$newest: $2" "$folder/err" || report "a checkpoint of $1 bytes: no '$2'"
+  [ "$(wc -l <"$folder/err")" -eq 1 ] || report "the error of a checkpoint of $1 bytes is not one line"
+}
+damage $(($(wc -c <"$newest") - 1)) "not a safetensors file"
+damage 1000 "the configuration asks for a model of at least 14352 weights, 1000 bytes cannot hold it (damaged?)"
 
 [ "$failures" -eq 0 ] && echo "all command line checks passed"
 exit "$failures"
