@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Fuzzes what reads files and typed text: builds libFuzzer targets (tests/fuzz, clang, into build-fuzz/) and runs each
-# for --seconds (default 600), one after the other, on kept and new inputs. Prints executions, coverage and findings;
-# inputs of findings and new inputs stay in build-fuzz/found/TARGET/. Exit code 1 with a finding.
+# for --seconds (default 600), as many at a time as there are processors, on kept and new inputs. Prints executions,
+# coverage and findings; inputs of findings and new inputs stay in build-fuzz/found/TARGET/. Exit code 1 with a finding.
 # Usage: scripts/fuzz.sh [--seconds S] [TARGET..]
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -39,14 +39,13 @@ trap 'rm -rf "$TMPDIR"' EXIT
 # Both stop at the first error; leaks of a process that ends after every finding are none of a reader's promises.
 export ASAN_OPTIONS=detect_leaks=0:detect_odr_violation=0 OMP_NUM_THREADS=1
 
-failed=0
-for target in "${targets[@]}"; do
-  found=build-fuzz/found/$target
+# The time limit of one input is by the clock, so it leaves room for a busy machine.
+fuzz() {
+  local target=$1 found=build-fuzz/found/$1 status=0 executed covered
   mkdir -p "$found/inputs"
-  options=(-max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -malloc_limit_mb=512 -max_len=16384
+  local options=(-max_total_time="$seconds" -timeout=30 -rss_limit_mb=2048 -malloc_limit_mb=512 -max_len=16384
     -entropic_scale_per_exec_time=1 -print_final_stats=1 -artifact_prefix="$found/")
   [ -f "tests/fuzz/dictionaries/$target" ] && options+=(-dict="tests/fuzz/dictionaries/$target")
-  status=0
   GR_FUZZ_TARGET=$target build-fuzz/bin/fuzz "${options[@]}" "$found/inputs" "tests/fuzz/corpus/$target" \
     >"$found/log" 2>&1 || status=$?
   executed=$(sed -n 's/^stat::number_of_executed_units: *//p' "$found/log" | tail -1)
@@ -54,9 +53,18 @@ for target in "${targets[@]}"; do
   if [ $status -eq 0 ]; then
     printf '%-12s %10s executions in %s s, %s, no finding\n' "$target" "$executed" "$seconds" "$covered"
   else
-    failed=1
     printf '%-12s %10s executions, %s, FINDING (%s):\n' "$target" "$executed" "$covered" "$found/log"
     grep -m3 -E 'ERROR|broken promise|what\(\)|runtime error|Test unit written' "$found/log" || tail -5 "$found/log"
   fi
+  return $status
+}
+
+running=()
+for target in "${targets[@]}"; do
+  while [ "$(jobs -rp | wc -l)" -ge "$(nproc)" ]; do wait -n || true; done
+  fuzz "$target" &
+  running+=($!)
 done
+failed=0
+for process in "${running[@]}"; do wait "$process" || failed=1; done
 exit $failed
