@@ -6,6 +6,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 seconds=600
+processors=$(nproc)  # before OMP_NUM_THREADS is set, which nproc minds
 all=(safetensors problem items judge text vocabulary config checkpoint metrics run)
 targets=()
 while [ $# -gt 0 ]; do
@@ -61,7 +62,7 @@ fuzz() {
 
 running=()
 for target in "${targets[@]}"; do
-  while [ "$(jobs -rp | wc -l)" -ge "$(nproc)" ]; do wait -n || true; done
+  while [ "$(jobs -rp | wc -l)" -ge "$processors" ]; do wait -n || true; done
   fuzz "$target" &
   running+=($!)
 done
