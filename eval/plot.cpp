@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
 
 #include <fmt/format.h>
 
@@ -43,6 +44,21 @@ std::string terminal(int width, int height, int font) {
       width, height, font);
 }
 
+// A few whole numbers have a tic each: gnuplot on its own also puts some between them.
+std::string whole_tics(const Plot& plot) {
+  constexpr double few = 12;
+  double low = std::numeric_limits<double>::infinity(), high = -low;
+  for (const PlotSeries& series : plot.series) {
+    for (const PlotPoint& point : series.points) {
+      if (point.x != std::round(point.x)) return "";
+      low = std::min(low, point.x);
+      high = std::max(high, point.x);
+    }
+  }
+  if (plot.log_x || !(high - low < few)) return "";
+  return fmt::format("set xtics 1\nset xrange [{}:{}]\n", low - 0.5, high + 0.5);
+}
+
 std::string axes(const Plot& plot) {
   std::string script =
       fmt::format("set xlabel {}\nset ylabel {}\n", quoted(plot.x_label), quoted(plot.y_label));
@@ -52,14 +68,15 @@ std::string axes(const Plot& plot) {
   if (plot.log_x) script += "set logscale x\n";
   if (plot.log_y) script += "set logscale y\nset format y '%g'\n";
   if (plot.y_range) script += fmt::format("set yrange [{}:{}]\n", plot.y_range->low, plot.y_range->high);
+  double height = 0.95;  // of a mark's label: marks may stand close together
   for (const Plot::Mark& mark : plot.marks) {
     script += fmt::format(
         "set arrow from {0}, graph 0 to {0}, graph 1 nohead dt 2 lc rgb '#444444'\nset label {1} at {0}, "
-        "graph 0.95 "
-        "offset 0.5,0\n",
-        number(mark.x), quoted(mark.label));
+        "graph {2} offset 0.5,0\n",
+        number(mark.x), quoted(mark.label), height);
+    height -= 0.08;
   }
-  if (plot.categories.empty()) return script;
+  if (plot.categories.empty()) return script + whole_tics(plot);
   size_t letters = 0;
   for (const std::string& category : plot.categories) letters += category.size() + 2;
   script += "set xtics " + tics(plot.categories) + (letters > 70 ? " rotate by -35\n" : "\n");
@@ -136,7 +153,7 @@ std::string gnuplot_script(const Plot& plot) {
     draw +=
         fmt::format("$series{} using 1:2 with {} {} title {}, ", index, style, look, quoted(series.label));
   }
-  return terminal(760, 440, 15) + axes(plot) + data + "plot " + draw.substr(0, draw.size() - 2) + "\n";
+  return terminal(620, 400, 15) + axes(plot) + data + "plot " + draw.substr(0, draw.size() - 2) + "\n";
 }
 
 int picture_width(const HeatMap& map) { return 190 + 15 * static_cast<int>(map.columns.size()); }

@@ -1,6 +1,6 @@
-// Report -> one HTML page that needs neither network nor scripts. Plots and wide tables scroll inside their
-// own box, so that the page itself never becomes wider than the screen; colours follow the reader's light or
-// dark setting, plots keep their white ground.
+// Report -> one HTML page that needs neither network nor scripts. Plots shrink with the screen, wide tables
+// and pictures scroll inside their own box: the page itself never becomes wider than the screen; colours
+// follow the reader's light or dark setting, plots keep their white ground.
 #include <fmt/format.h>
 
 #include "eval/gnuplot.h"
@@ -35,7 +35,7 @@ th:first-child,td:first-child{text-align:left;position:sticky;left:0;background:
 .plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,32rem),1fr));gap:1.25rem}
 figure{margin:0;min-width:0}
 figure .scroll{background:#fff}
-figure svg{display:block;width:100%;min-width:30rem;height:auto}
+figure svg{display:block;width:100%;height:auto}
 figure.picture{margin-top:1.25rem}
 figcaption{font-size:.9rem;color:var(--soft);margin-top:.35rem}
 figcaption b{color:var(--text)}

@@ -36,8 +36,8 @@ void save_checkpoint(const std::filesystem::path& directory, const model::GiantR
 // atomic writes leave none behind, so it was damaged later and must not be passed over in silence.
 std::optional<std::filesystem::path> newest_checkpoint(const std::filesystem::path& directory);
 
-// Throws std::runtime_error where the file is too small to hold a model of as many weights. To be asked before
-// one is built: a configuration may have been changed since.
+// Throws std::runtime_error where the file is too small to hold a model of as many weights. To be asked
+// before one is built: a configuration may have been changed since.
 void require_room_for(const std::filesystem::path& file, int64_t weights);
 
 // Restores the network, the optimiser and the batcher's position; the counters are checked to be possible

@@ -56,6 +56,24 @@ TEST(PlotTest, TextsCannotLeaveTheirQuotes) {
       << gnuplot_script(plot);
 }
 
+TEST(PlotTest, AFewWholeNumbersHaveATicEach) {
+  EXPECT_TRUE(has_part(gnuplot_script(two_series()), "set xtics 1\nset xrange [0.5:2.5]\n"));
+  Plot parts = two_series();
+  parts.series[1].points[0].x = 1.5;
+  EXPECT_FALSE(has_part(gnuplot_script(parts), "set xtics 1"));
+  Plot many = two_series();
+  many.series[1].points[0].x = 200;
+  EXPECT_FALSE(has_part(gnuplot_script(many), "set xtics 1"));
+}
+
+TEST(PlotTest, LabelsOfCloseMarksDoNotCoverEachOther) {
+  Plot plot = two_series();
+  plot.marks = {{270, "predicted"}, {280, "measured"}};
+  const std::string script = gnuplot_script(plot);
+  EXPECT_TRUE(has_part(script, "\"predicted\" at 270, graph 0.95")) << script;
+  EXPECT_TRUE(has_part(script, "\"measured\" at 280, graph 0.87")) << script;
+}
+
 TEST(InlineSvgTest, NamesNoHostAndHasIdsOfItsOwn) {
   const std::string svg = inline_svg(
       "<?xml version=\"1.0\"?>\n<svg \n viewBox=\"0 0 6 4\"\n xmlns=\"http://www.w3.org/2000/svg\"\n "
