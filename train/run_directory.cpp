@@ -87,7 +87,8 @@ RunDirectory::RunDirectory(std::filesystem::path path, RunConfig& config, const 
   } else {
     vocabulary.save(path_ / "vocabulary.json");
   }
-  for (const char* file : {"config.toml", "vocabulary.json", "model.safetensors", "summary.json"}) {
+  for (const char* file :
+       {"config.toml", "vocabulary.json", "metrics.jsonl", "model.safetensors", "summary.json"}) {
     data::remove_temporary_files(path_, file);
   }
   data::remove_temporary_files(checkpoints(), "step-");

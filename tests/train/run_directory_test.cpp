@@ -59,12 +59,14 @@ TEST(RunDirectoryTest, FilesOfKilledWritersAreRemoved) {
   const fs::path path = tiny::fresh_directory("leftovers");
   EXPECT_EQ(directory_error(path, tiny::run_config(), false), "no error");
   fs::create_directories(path / "checkpoints");
-  for (const std::string name : {"config.toml.tmp.17", "checkpoints/step-00000001.safetensors.tmp.18",
-                                 "notes.tmp.txt", "notes.tmp.", "notes.tmp.2023"}) {
+  for (const std::string name :
+       {"config.toml.tmp.17", "metrics.jsonl.tmp.19", "checkpoints/step-00000001.safetensors.tmp.18",
+        "notes.tmp.txt", "notes.tmp.", "notes.tmp.2023"}) {
     std::ofstream(path / name) << "x";
   }
   EXPECT_EQ(directory_error(path, tiny::run_config(), true), "no error");
   EXPECT_FALSE(fs::exists(path / "config.toml.tmp.17"));
+  EXPECT_FALSE(fs::exists(path / "metrics.jsonl.tmp.19")) << "written anew by every resumed run";
   EXPECT_TRUE(fs::is_empty(path / "checkpoints"));
   EXPECT_TRUE(fs::exists(path / "notes.tmp.txt") && fs::exists(path / "notes.tmp."));
   EXPECT_TRUE(fs::exists(path / "notes.tmp.2023")) << "no file of a run";
