@@ -15,13 +15,11 @@ stop() {
   exit "$1"
 }
 
-has_device() { nvidia-smi -L 2>/dev/null | grep -q '^GPU ' || compgen -G '/proc/driver/nvidia/gpus/*' >/dev/null; }
+has_device() { nvidia-smi -L 2>/dev/null | grep -q '^GPU '; }
 
 # scripts/build.sh leaves out the wheel's CUDA libraries, which are large and which only a device needs.
 complete_libtorch() {
-  local packages=.libtorch/lib/python3*/site-packages/nvidia
-  # shellcheck disable=SC2086  # the pattern is to be expanded
-  compgen -G "$packages"'/*/lib/libcublas.so.*' >/dev/null && return
+  compgen -G '.libtorch/lib/python3*/site-packages/nvidia/*/lib/libcublas.so.*' >/dev/null && return
   say "installing LibTorch's CUDA libraries"
   .libtorch/bin/pip install --quiet --disable-pip-version-check "$(grep -o 'torch==[0-9.]*' scripts/build.sh)"
 }
@@ -37,9 +35,9 @@ build_programs() {
 # One dtype: every access costs a multiple here.
 sanitize() {
   local status=0
-  timeout 90 compute-sanitizer --tool "$1" --error-exitcode 1 "$build/bin/ops_cuda_device" \
+  timeout 60 compute-sanitizer --tool "$1" --error-exitcode 1 "$build/bin/ops_cuda_device" \
     --gtest_brief=1 --gtest_filter='*/0.*' || status=$?
-  [ $status -ne 124 ] || { say "compute-sanitizer $1 was not done in 90 s" && return; }
+  [ $status -ne 124 ] || { say "compute-sanitizer $1 was not done in 60 s" && return; }
   [ $status -eq 0 ] || stop 1 "compute-sanitizer $1 found errors"
   say "compute-sanitizer $1 found nothing"
 }
@@ -56,9 +54,11 @@ case "${1:-}" in
   *) stop 2 "unknown argument $1; there is --no-build only" ;;
 esac
 has_device || stop 77 "this machine has no NVIDIA device, nothing was built or tested"
-nvidia-smi || true
-[ "${1:-}" = --no-build ] || build_programs
-say "built"
+nvidia-smi
+if [ "${1:-}" != --no-build ]; then
+  build_programs
+  say "built"
+fi
 status=0
 "$build/bin/ops_cuda_device" --gtest_brief=1 || status=$?
 [ $status -ne 77 ] || stop 1 "the CUDA runtime cannot use this machine's device"
@@ -70,6 +70,7 @@ if command -v compute-sanitizer >/dev/null; then
 else
   say "compute-sanitizer is not installed: not run"
 fi
+run cuda_prediction
 run cuda_timing
 run cuda_bench --seconds 0.1
 say "done"
