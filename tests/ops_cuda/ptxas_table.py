@@ -52,12 +52,13 @@ def read_logs(folder):
     return usage
 
 
-def read_launches(file):
+def read_launches(folder):
     """Symbol -> the combinations of threads per block and bytes of dynamic shared memory that it was launched with."""
     launches = {}
-    for line in file.read_text(encoding="utf-8").splitlines():
-        symbol, threads, dynamic = line.split()
-        launches.setdefault(symbol, []).append((int(threads), int(dynamic)))
+    for file in sorted(folder.glob("*.txt")):
+        for line in file.read_text(encoding="utf-8").splitlines():
+            symbol, threads, dynamic = line.split()
+            launches.setdefault(symbol, set()).add((int(threads), int(dynamic)))
     return launches
 
 
@@ -72,7 +73,7 @@ def add_launches(usage, launches, blocks_of):
     """The largest block and shared memory of every kernel, and the fewest warps a multiprocessor holds."""
     questions = []
     for (symbol, architecture), numbers in usage.items():
-        for threads, dynamic in launches.get(symbol, []):
+        for threads, dynamic in sorted(launches.get(symbol, ())):
             questions.append(((symbol, architecture), threads, numbers["static"], dynamic, numbers["registers"]))
     answers = blocks_of([(key[1], threads, registers, static, dynamic)
                          for key, threads, static, dynamic, registers in questions])
@@ -184,7 +185,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("budgets", type=pathlib.Path, help="ptxas_budgets.csv; launch_budgets.csv lies beside it")
     parser.add_argument("logs", type=pathlib.Path, help="folder of the build that holds the .ptxas files")
-    parser.add_argument("--launches", type=pathlib.Path, help="log of the launches; without it registers only")
+    parser.add_argument("--launches", type=pathlib.Path, help="folder with the launches of the tests; without it registers only")
     parser.add_argument("--occupancy", type=pathlib.Path, help="the program that answers for the devices")
     parser.add_argument("--write", action="store_true", help="take what was found for the budgets")
     options = parser.parse_args()
