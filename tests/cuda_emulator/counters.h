@@ -3,7 +3,8 @@
 // exponential; the other variants hold nothing of it.
 //
 // The lanes of a warp have made one access together where they came to it equally often since they last met
-// (a barrier, a shuffle, a vote, ..). Not counted: additions, comparisons, square roots, index arithmetic,
+// (a barrier, a shuffle, a vote, ..). Loads of one thread that a device's compiler would join are counted one
+// by one. Not counted: additions, comparisons, square roots, index arithmetic,
 // and what a cache in between would save; local arrays are taken for registers.
 #pragma once
 
