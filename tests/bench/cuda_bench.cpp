@@ -127,7 +127,7 @@ constexpr ops::Normalizer kNormalizers[] = {ops::Normalizer::softmax, ops::Norma
                                             ops::Normalizer::entmax15};
 
 bool validate() {
-  const c10::InferenceMode guard;
+  const torch::NoGradGuard guard;
   for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16}) {
     const Heads device(2, kCheckedLength, dtype);
     Heads host = device;
@@ -176,7 +176,7 @@ void rows_table(const Settings& settings, at::ScalarType dtype) {
   fmt::print("\nrows, {}: milliseconds for {} numbers, and how many times as fast as LibTorch's softmax\n",
              c10::toString(dtype), kRowEntries);
   fmt::print("{:>7} {:>10} {:>10}{:>19}{:>19}\n", "length", "copy", "softmax", "sparsemax", "entmax15");
-  const c10::InferenceMode guard;
+  const torch::NoGradGuard guard;
   for (const int64_t length : settings.lengths) {
     torch::manual_seed(7);
     const at::Tensor scores =
