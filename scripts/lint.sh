@@ -28,7 +28,7 @@ for at, word in enumerate(words):
 PYTHON
 )
 # clang-tidy 14 lacks the std::source_location that the CUDA emulator stands on.
-no_tidy='^tests/(cuda_emulator|ops_cuda)/'
+no_tidy='^tests/(cuda_emulator|cuda_roofline|ops_cuda)/'
 flags+=(-DFMT_HEADER_ONLY=1 '-DGR_COMMIT=""' '-DGR_FIXTURES=""')
 if [ $# -gt 0 ]; then files=("$@"); else mapfile -t files < <(printf '%s\n' "${sources[@]}" | grep '\.cpp$' | grep -vE "$no_tidy"); fi
 clang-tidy --quiet "${files[@]}" -- "${flags[@]}"

@@ -1,16 +1,26 @@
-// Global memory of a test: exactly the entries that the kernel may touch (guarded_memory.h), NaN until
-// written.
+// Global memory of a test: exactly the entries that the kernel may touch, NaN until written. Under the
+// emulator it is the host's (guarded_memory.h), in builds for a device (GR_ON_DEVICE) the device's
+// (device_memory.h); what get() returns is for kernels, tests read values().
 #pragma once
 
-#include <cstring>
 #include <type_traits>
 #include <vector>
 
 #include <gtest/gtest.h>
 
+#if defined(GR_ON_DEVICE)
+#include "tests/cuda_emulator/device_memory.h"
+#else
 #include "tests/cuda_emulator/guarded_memory.h"
+#endif
 
 namespace giantrabbit::cuda_emulator {
+
+#if defined(GR_ON_DEVICE)
+using GlobalMemory = DeviceMemory;
+#else
+using GlobalMemory = GuardedMemory;
+#endif
 
 template <class T>
 class DeviceBuffer {
@@ -19,7 +29,7 @@ class DeviceBuffer {
  public:
   explicit DeviceBuffer(size_t count) : memory_(count * sizeof(T)), count_(count) {}
   explicit DeviceBuffer(const std::vector<T>& values) : DeviceBuffer(values.size()) {
-    if (count_ != 0) std::memcpy(memory_.data(), values.data(), count_ * sizeof(T));
+    memory_.copy_from(values.data());
   }
   ~DeviceBuffer() { EXPECT_TRUE(memory_.intact()) << "a kernel wrote beside a buffer"; }
   DeviceBuffer(const DeviceBuffer&) = delete;
@@ -27,10 +37,14 @@ class DeviceBuffer {
 
   T* get() const { return reinterpret_cast<T*>(memory_.data()); }
   size_t size() const { return count_; }
-  std::vector<T> values() const { return std::vector<T>(get(), get() + count_); }
+  std::vector<T> values() const {
+    std::vector<T> all(count_);
+    memory_.copy_to(all.data());
+    return all;
+  }
 
  private:
-  GuardedMemory memory_;
+  GlobalMemory memory_;
   size_t count_;
 };
 

@@ -7,8 +7,9 @@
 // memory that nobody wrote (it holds NaN), lost waits of cp.async, and, by running under several schedules,
 // code that depends on the order in which lanes or blocks run. In builds with ThreadSanitizer: races between
 // threads, also of different blocks; with AddressSanitizer the exact access that is out of bounds. Not found:
-// what only the memory model of a device allows (a missing fence), bank conflicts, speed, two calls of one
-// helper function that lanes reach by different ways, waits of blocks for each other.
+// what only the memory model of a device allows (a missing fence), two calls of one helper function that
+// lanes reach by different ways, waits of blocks for each other, speed. What speed follows from is counted
+// (counters.h).
 #pragma once
 
 #include <array>

@@ -2,10 +2,12 @@
 #include "tests/cuda_emulator/guarded_memory.h"
 
 #include <cstdlib>
+#include <cstring>
 #include <utility>
 
 #include <sys/mman.h>
 
+#include "tests/cuda_emulator/counters.h"
 #include "tests/cuda_emulator/sanitizers.h"
 
 namespace giantrabbit::cuda_emulator {
@@ -35,6 +37,7 @@ GuardedMemory::GuardedMemory(size_t size) : pages_size_(round_up(size, kGuard)),
   data_ = pages_ + pages_size_ - round_up(size, kAlignment);
   forbid_memory(pages_, data_ - pages_);
   forbid_memory(data_ + size_, pages_ + pages_size_ - data_ - size_);
+  if constexpr (kCounting) counting::add_memory(data_, size_);
 }
 
 GuardedMemory::GuardedMemory(GuardedMemory&& other) noexcept
@@ -45,6 +48,7 @@ GuardedMemory::GuardedMemory(GuardedMemory&& other) noexcept
 
 GuardedMemory::~GuardedMemory() {
   if (pages_ == nullptr) return;
+  if constexpr (kCounting) counting::remove_memory(data_);
   allow_memory(pages_, pages_size_);
   munmap(pages_ - kGuard, pages_size_ + 2 * kGuard);
 }
@@ -55,6 +59,14 @@ bool GuardedMemory::intact() const {
   forbid_memory(pages_, data_ - pages_);
   forbid_memory(data_ + size_, pages_ + pages_size_ - data_ - size_);
   return untouched;
+}
+
+void GuardedMemory::copy_from(const void* values) const {
+  if (size_ != 0) std::memcpy(data_, values, size_);
+}
+
+void GuardedMemory::copy_to(void* values) const {
+  if (size_ != 0) std::memcpy(values, data_, size_);
 }
 
 }  // namespace giantrabbit::cuda_emulator

@@ -18,6 +18,8 @@ class GuardedMemory {
   unsigned char* data() const { return data_; }
   size_t size() const { return size_; }
   bool intact() const;  // nothing around the memory was written
+  void copy_from(const void* values) const;
+  void copy_to(void* values) const;
 
  private:
   unsigned char* pages_;

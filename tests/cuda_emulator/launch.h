@@ -30,6 +30,9 @@ extern const ThreadView* view;
 void run_grid(Extent grid, Extent block, size_t shared_bytes, void (*kernel)(const void*),
               const void* arguments);
 
+// Every launch comes here first; see launch_log.cpp.
+void note_launch(const void* kernel, size_t threads, size_t shared_bytes);
+
 // For the running thread only. `where` tells calls apart: threads meet where they came to the same call.
 void block_barrier(std::source_location where);
 

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/cuda_emulator/counters.h"
 #include "tests/cuda_emulator/emulator.h"
 #include "tests/cuda_emulator/fiber.h"
 #include "tests/cuda_emulator/guarded_memory.h"
@@ -142,7 +143,9 @@ std::string Block::name(const Thread& thread) const {
 void Block::give_turn(Thread& thread) {
   running = &thread;
   view = &thread.view;
+  if constexpr (kCounting) counting::enter(thread.index);
   thread.fiber->enter();
+  if constexpr (kCounting) counting::leave();
   running = nullptr;
   if (thread.state == State::in_warp_operation) try_warp_operation(thread);
   const bool copies_left = thread.state == State::done && !thread.pending.copies.empty();
@@ -168,11 +171,14 @@ void Block::run() {
     return std::all_of(threads_.begin(), threads_.end(),
                        [](const Thread& thread) { return thread.state == State::done; });
   };
+  if constexpr (kCounting)
+    counting::begin_block(static_cast<unsigned>(threads_.size()), shared_.data(), shared_.size());
   while (launch->failure.empty() && !all_done()) {
     give_turns();
     if (launch->failure.empty() && none_ready() && !all_done()) release_barrier();
   }
   end_threads();
+  if constexpr (kCounting) counting::end_block();
   if (!shared_.intact()) violation("block " + std::to_string(index_) + " wrote beside its shared memory");
 }
 
@@ -206,6 +212,7 @@ void Block::release_barrier() {
                      " of its threads had left the kernel");
   }
   order(waiting, &meeting_);
+  if constexpr (kCounting) counting::block_meets();
   for (Thread* thread : waiting) thread->state = State::ready;
 }
 
@@ -268,6 +275,7 @@ void Block::finish_warp_operation(std::span<Thread* const> lanes) {
   }
   // Only __syncwarp orders memory; shuffles and votes do not.
   if (operation == WarpOperation::synchronise) order(lanes, &meeting_);
+  if constexpr (kCounting) counting::warp_meets(lanes.front()->index / kWarp * kWarp, lanes.front()->mask);
 }
 
 // The running thread waits until the scheduler has changed its state.
@@ -307,7 +315,9 @@ void run_grid(Extent grid, Extent block, size_t shared_bytes, void (*kernel)(con
               const void* arguments) {
   Launch current{grid, block, shared_bytes, kernel, arguments, {}};
   launch = &current;
+  if constexpr (kCounting) counting::begin_launch(volume(grid));
   run_blocks();
+  if constexpr (kCounting) counting::end_launch();
   launch = nullptr;
   view = nullptr;
   if (!current.failure.empty()) throw Violation(current.failure);

@@ -1,14 +1,35 @@
-// The library of CUDA kernels loads on a machine without a device and registers what has a CUDA kernel.
+// The library of CUDA kernels loads on a machine without a device and registers what has a CUDA kernel; CUDA
+// tensors that cannot be computed with are refused by name.
 #include <string>
+#include <utility>
 
 #include <gtest/gtest.h>
 
+#include <ATen/core/Tensor.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 
 #include "ops/cuda_kernels.h"
+#include "ops/sparsemax.h"
 
 namespace giantrabbit::ops {
 namespace {
+
+// Empty, and on a device that LibTorch does not know: its library for CUDA is not loaded here.
+at::Tensor tensor_elsewhere() {
+  c10::Storage none(c10::Storage::use_byte_size_t(), 0, c10::DataPtr(nullptr, c10::Device(c10::kCUDA, 0)),
+                    nullptr, false);
+  return at::detail::make_tensor<c10::TensorImpl>(
+      std::move(none), c10::DispatchKeySet(c10::DispatchKey::CUDA), caffe2::TypeMeta::Make<float>());
+}
+
+std::string refusal() {
+  try {
+    sparsemax(tensor_elsewhere(), -1);
+  } catch (const c10::Error& error) {
+    return error.what_without_backtrace();
+  }
+  return {};
+}
 
 TEST(CudaRegistrationTest, LoadsAndRegisters) {
   const auto has_kernel = [](const char* name, const char* overload) {
@@ -17,6 +38,9 @@ TEST(CudaRegistrationTest, LoadsAndRegisters) {
         .hasKernelForDispatchKey(c10::DispatchKey::CUDA);
   };
   EXPECT_FALSE(has_kernel("sparsemax", ""));
+  EXPECT_NE(refusal().find("'giantrabbit::sparsemax' with arguments from the 'CUDA' backend"),
+            std::string::npos)
+      << refusal();
   ASSERT_EQ(load_cuda_kernels(), "");
   for (const char* name : {"sparsemax", "entmax15", "_sparsemax_backward", "_entmax15_backward",
                            "sparsemax_loss", "entmax15_loss", "_sparsemax_loss_backward", "squared_relu",
@@ -25,6 +49,7 @@ TEST(CudaRegistrationTest, LoadsAndRegisters) {
   }
   for (const char* name : {"sparsemax", "entmax15", "_sparsemax_backward", "_entmax15_backward"})
     EXPECT_TRUE(has_kernel(name, "out")) << name;
+  EXPECT_NE(refusal().find("not linked with support for cuda devices"), std::string::npos) << refusal();
 }
 
 }  // namespace

@@ -39,14 +39,16 @@ TYPED_TEST(SquaredReluCudaTest, MatchesTheDefinition) {
       ASSERT_EQ(launch_squared_relu_backward(kDtype<TypeParam>, count, grad_in.get(), x_in.get(),
                                              grad_x.get(), nullptr),
                 cudaSuccess);
+      const std::vector<TypeParam> y_out = y.values();
+      const std::vector<TypeParam> grad_out = grad_x.values();
       Row actual;
       Row wanted;
       for (size_t i = 0; i < x.size(); ++i) {
         const auto value = static_cast<M>(read(x[i]));
         const M kept = value < M(0) ? M(0) : value;
-        actual.push_back(read(y.get()[i]));
+        actual.push_back(read(y_out[i]));
         wanted.push_back(read(stored<TypeParam>(kept * kept)));
-        actual.push_back(read(grad_x.get()[i]));
+        actual.push_back(read(grad_out[i]));
         wanted.push_back(read(stored<TypeParam>(M(2) * kept * static_cast<M>(read(grad[i])))));
       }
       EXPECT_TRUE(close(actual, wanted, 0.0, 0.0));

@@ -24,6 +24,20 @@ inline void __pipeline_memcpy_async(void* to, const void* from, size_t size,
 
 inline void __pipeline_commit() { ++giantrabbit::cuda_emulator::pending_copies().group; }
 
+namespace giantrabbit::cuda_emulator {
+
+// By one access, as on a device, for those who count them.
+inline void copy_at_once(const PendingCopy& copy) {
+  using Four = uint32_t __attribute__((may_alias));
+  using Eight = uint64_t __attribute__((may_alias));
+  using Sixteen = uint32_t __attribute__((vector_size(16), may_alias));
+  if (copy.size == 4) *static_cast<Four*>(copy.to) = *static_cast<const Four*>(copy.from);
+  if (copy.size == 8) *static_cast<Eight*>(copy.to) = *static_cast<const Eight*>(copy.from);
+  if (copy.size == 16) *static_cast<Sixteen*>(copy.to) = *static_cast<const Sixteen*>(copy.from);
+}
+
+}  // namespace giantrabbit::cuda_emulator
+
 // Waits for all but the last `later` groups.
 inline void __pipeline_wait_prior(size_t later) {
   using namespace giantrabbit::cuda_emulator;
@@ -34,9 +48,7 @@ inline void __pipeline_wait_prior(size_t later) {
       pending.copies[kept++] = copy;
       continue;
     }
-    for (size_t i = 0; i < copy.size; i += 4) {
-      reinterpret_cast<uint32_t*>(copy.to)[i / 4] = reinterpret_cast<const uint32_t*>(copy.from)[i / 4];
-    }
+    copy_at_once(copy);
   }
   pending.copies.resize(kept);
 }

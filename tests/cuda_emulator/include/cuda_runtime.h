@@ -178,6 +178,7 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
                          grid.z >= 1 && grid.z <= 0xFFFF;
   if (!grid_fits || threads == 0 || threads > 1024 || block.z > 64) return cudaErrorInvalidConfiguration;
   if (config->dynamicSmemBytes > kSharedLimit) return cudaErrorInvalidValue;
+  note_launch(reinterpret_cast<const void*>(kernel), threads, config->dynamicSmemBytes);
   const auto call = [&](Parameters... converted) {
     const auto body = [&] { kernel(converted...); };
     run_grid(
