@@ -95,7 +95,10 @@ class TileWalk {
     if (tile_ < first_) return false;
     const int j = tile_ * kTileKeys + lane_index();
     sees_ = own_.begin <= j && j < own_.end;
-    if (has_lists) sees_ = sees_ && (take_tile() >> lane_index() & 1U) != 0;
+    if (has_lists) {
+      const unsigned listed = take_tile();  // all lanes come here
+      sees_ = sees_ && (listed >> lane_index() & 1U) != 0;
+    }
     return true;
   }
 

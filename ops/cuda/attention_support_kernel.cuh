@@ -13,8 +13,10 @@ struct SupportMemory {
   unsigned char parts[BlockGroup::kPartBytes];
 };
 
+constexpr int kSupportBlocks = 2;  // per multiprocessor: left alone, ptxas aims at more and spills registers
+
 template <class Rule, class Stored>
-__global__ void __launch_bounds__(kBlockThreads)
+__global__ void __launch_bounds__(kBlockThreads, kSupportBlocks)
     attention_support(AttentionProblem problem, const Stored* query, const Stored* key, KeptRows kept,
                       const int64_t* row_offsets, int32_t* keys, Math<Stored>* weights) {
   using M = Math<Stored>;
