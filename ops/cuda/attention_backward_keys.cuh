@@ -62,20 +62,26 @@ __device__ void add_entries(const KeyBlock<Stored>& block, const TransposedSuppo
   const int64_t end = transposed.cells[(column + 1) * kTransposeParts - 1];
   const bool wants_key = block.gradients.key_grad != nullptr;
   const bool wants_value = block.gradients.value_grad != nullptr;
+  const HeadRows<Stored> queries = block.queries(block.key_head * block.group());
+  const HeadRows<Stored> result_grads = block.result_grads(block.key_head * block.group());
   for (int64_t first = begin; first < end; first += kWarp) {
     const int64_t at = smaller(first + lane_index(), end - 1);
-    const int row = transposed.rows[at];
+    const int64_t h = transposed.rows[at] / problem.queries;  // in the group
+    const int64_t i = transposed.rows[at] % problem.queries;
+    const int64_t query = h * problem.query.head + i * problem.query.row;
+    const int64_t result_grad = h * problem.result.head + i * problem.result.row;
     const M weight = static_cast<const M*>(transposed.weights)[at];
     const M grad = wants_key ? static_cast<const M*>(transposed.score_grads)[at] : M(0);
     const int count = static_cast<int>(smaller(kWarp, end - first));
     for (int entry = 0; entry < count; ++entry) {
-      const int64_t of_group = __shfl_sync(kAllLanes, row, entry);
-      const int64_t h = block.key_head * block.group() + of_group / problem.queries;
-      const int64_t i = of_group % problem.queries;
-      const M entry_weight = __shfl_sync(kAllLanes, weight, entry);
-      const M entry_grad = __shfl_sync(kAllLanes, grad, entry);
-      if (wants_value) sums.value.add(block.result_grads(h).at(i), entry_weight);
-      if (wants_key) sums.key.add(block.queries(h).at(i), entry_grad);
+      if (wants_value) {
+        sums.value.add(result_grads.data + __shfl_sync(kAllLanes, result_grad, entry),
+                       __shfl_sync(kAllLanes, weight, entry));
+      }
+      if (wants_key) {
+        sums.key.add(queries.data + __shfl_sync(kAllLanes, query, entry),
+                     __shfl_sync(kAllLanes, grad, entry));
+      }
     }
   }
 }
