@@ -1,6 +1,7 @@
 // The CUDA kernel of attention forward under the emulator: against the definition in double for every
 // normalizer and mask, the same bits under every schedule, and the row contract.
 #include <iostream>
+#include <limits>
 #include <random>
 #include <type_traits>
 #include <vector>
@@ -9,12 +10,11 @@
 
 #include "ops/cuda/kernels.h"
 #include "tests/cuda_emulator/launching.h"
-#include "tests/ops_cuda/attention_cases.h"
+#include "tests/ops_cuda/attention_pipeline.h"
 
 namespace giantrabbit::ops::cuda {
 namespace {
 
-using cuda_emulator::DeviceBuffer;
 using cuda_emulator::under_every_schedule;
 
 constexpr Normalizer kNormalizers[] = {Normalizer::softmax, Normalizer::sparsemax, Normalizer::entmax15};
@@ -39,6 +39,24 @@ constexpr AttentionCase kCases[] = {
     {.name = "window", .queries = 50, .keys = 50, .window = 5},
     {.name = "causal window", .queries = 30, .keys = 75, .causal = true, .window = 33},
     {.name = "lengths", .queries = 9, .keys = 45, .with_lengths = true, .batch = 3, .heads = 2},
+    {.name = "lists", .queries = 19, .keys = 71, .block_rows = 1},
+    {.name = "lists of blocks", .queries = 17, .keys = 130, .block_rows = 3, .block_columns = 4},
+    {.name = "lists of wide blocks", .queries = 9, .keys = 200, .block_rows = 5, .block_columns = 67},
+    {.name = "lists with many keys", .queries = 3, .keys = 700, .width = 3, .spread = 0.01, .block_rows = 1},
+    {.name = "bias", .queries = 9, .keys = 45, .batch = 2, .heads = 2, .with_bias = true},
+    {.name = "everything",
+     .queries = 21,
+     .keys = 53,
+     .causal = true,
+     .window = 29,
+     .with_lengths = true,
+     .batch = 2,
+     .heads = 4,
+     .key_heads = 2,
+     .block_rows = 3,
+     .block_columns = 4,
+     .lists_per_head = true,
+     .with_bias = true},
 };
 
 template <class Stored>
@@ -49,20 +67,12 @@ class AttentionCudaTest : public ::testing::Test {
   }
 
   static std::vector<Stored> attend(Normalizer normalizer, const AttentionInputs<Stored>& inputs) {
-    const DeviceBuffer<Stored> query(inputs.query);
-    const DeviceBuffer<Stored> key(inputs.key);
-    const DeviceBuffer<Stored> value(inputs.value);
-    const DeviceBuffer<int64_t> lengths(inputs.key_lengths);
-    AttentionProblem problem = inputs.problem;
-    if (inputs.sizes.with_lengths) problem.key_lengths = lengths.get();
+    AttentionPipeline<Stored> pipeline(inputs);
     std::vector<Stored> results;
     under_every_schedule([&] {
-      const DeviceBuffer<Stored> out(static_cast<size_t>(problem.batch * problem.result.batch));
-      ASSERT_EQ(launch_attention(normalizer, kDtype<Stored>, problem, query.get(), key.get(), value.get(),
-                                 out.get(), nullptr),
-                cudaSuccess);
-      if (results.empty()) results = out.values();
-      EXPECT_TRUE(same_bits(results, out.values()));
+      pipeline.attend(normalizer);
+      if (results.empty()) results = pipeline.result;
+      EXPECT_TRUE(same_bits(results, pipeline.result));
     });
     return results;
   }
@@ -133,6 +143,16 @@ TYPED_TEST(AttentionCudaTest, ValuesWithoutWeightAreNotRead) {
   }
 }
 
+// Numbers outside of the keys or of the indices are not followed, whatever they are.
+TYPED_TEST(AttentionCudaTest, ListsOutOfRangeReadNothingElse) {
+  AttentionInputs<TypeParam> inputs({.name = "wrong lists", .queries = 4, .keys = 40, .block_rows = 1},
+                                    this->random);
+  constexpr int64_t kHuge = std::numeric_limits<int64_t>::max();
+  inputs.row_offsets = {-5, 2, 3, 1, kHuge};
+  inputs.key_indices = {39, 40, -1, 7, kHuge, 3, -kHuge};
+  for (const Normalizer normalizer : kNormalizers) this->attend(normalizer, inputs);
+}
+
 TYPED_TEST(AttentionCudaTest, WrongProblems) {
   AttentionInputs<TypeParam> inputs({.name = "wrong", .queries = 2, .keys = 2}, this->random);
   const auto result_of = [](Normalizer normalizer, const AttentionProblem& problem) {
@@ -146,6 +166,10 @@ TYPED_TEST(AttentionCudaTest, WrongProblems) {
   problem = inputs.problem;
   problem.queries = 0;
   EXPECT_EQ(result_of(Normalizer::softmax, problem), cudaSuccess);
+  problem = inputs.problem;
+  problem.lists.row_offsets = inputs.key_lengths.data();
+  problem.lists.block_columns = 3;  // of two keys
+  EXPECT_EQ(result_of(Normalizer::softmax, problem), cudaErrorInvalidValue);
 }
 
 }  // namespace

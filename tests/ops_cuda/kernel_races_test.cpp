@@ -9,7 +9,7 @@
 
 #include "ops/cuda/kernels.h"
 #include "tests/cuda_emulator/launching.h"
-#include "tests/ops_cuda/attention_cases.h"
+#include "tests/ops_cuda/attention_pipeline.h"
 #include "tests/ops_cuda/row_cases.h"
 
 extern "C" const char* __tsan_default_options();
@@ -49,24 +49,41 @@ TEST(KernelRacesTest, NoRowKernelHasARace) {
   }
 }
 
-// Usual rows and wide ones, two blocks each.
+// Usual rows and wide ones, two blocks each, from the result to all gradients.
 TEST(KernelRacesTest, AttentionHasNoRace) {
   std::mt19937_64 random(kRowSeed);
   cuda_emulator::set_schedule(cuda_emulator::kSchedules[2]);
   for (const AttentionCase& attention :
-       {AttentionCase{.name = "usual", .queries = 10, .keys = 65, .width = 66, .value_width = 3},
+       {AttentionCase{.name = "usual", .queries = 10, .keys = 10, .width = 66, .value_width = 3},
         AttentionCase{
-            .name = "wide", .queries = 9, .keys = 150, .width = 2, .value_width = 2, .spread = 1e-3}}) {
+            .name = "lists", .queries = 9, .keys = 12, .width = 2, .value_width = 2, .block_rows = 1},
+        AttentionCase{
+            .name = "flat", .queries = 9, .keys = 40, .width = 2, .value_width = 2, .spread = 1e-3}}) {
     const AttentionInputs<float> inputs(attention, random);
-    const DeviceBuffer<float> query(inputs.query);
-    const DeviceBuffer<float> key(inputs.key);
-    const DeviceBuffer<float> value(inputs.value);
     for (const Normalizer normalizer : {Normalizer::softmax, Normalizer::sparsemax, Normalizer::entmax15}) {
-      const DeviceBuffer<float> out(static_cast<size_t>(inputs.problem.result.batch));
-      launch_attention(normalizer, Dtype::float32, inputs.problem, query.get(), key.get(), value.get(),
-                       out.get(), nullptr);
-      for (const float number : out.values()) EXPECT_FALSE(std::isnan(number));  // every place was written
+      AttentionPipeline<float> pipeline(inputs);
+      pipeline.attend_and_keep(normalizer, 4, true);
+      pipeline.attend_and_keep(normalizer, 4, false);
+      pipeline.differentiate(normalizer, {});
+      // Every place was written.
+      for (const float number : pipeline.result) EXPECT_FALSE(std::isnan(number));
+      for (const float number : pipeline.query_grad) EXPECT_FALSE(std::isnan(number));
+      for (const float number : pipeline.key_grad) EXPECT_FALSE(std::isnan(number));
+      for (const float number : pipeline.value_grad) EXPECT_FALSE(std::isnan(number));
     }
+  }
+}
+
+// More candidates than a list holds, in two blocks.
+TEST(KernelRacesTest, AttentionOfWideRowsHasNoRace) {
+  std::mt19937_64 random(kRowSeed);
+  cuda_emulator::set_schedule(cuda_emulator::kSchedules[2]);
+  const AttentionInputs<float> inputs(
+      {.name = "wide", .queries = 9, .keys = 150, .width = 2, .value_width = 2, .spread = 1e-3}, random);
+  for (const Normalizer normalizer : {Normalizer::sparsemax, Normalizer::entmax15}) {
+    AttentionPipeline<float> pipeline(inputs);
+    pipeline.attend_and_keep(normalizer, kMostKeptKeys, true);
+    for (const float number : pipeline.result) EXPECT_FALSE(std::isnan(number));
   }
 }
 
