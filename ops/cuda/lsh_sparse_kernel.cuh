@@ -1,0 +1,346 @@
+// lsh_attention with sparsemax or entmax-1.5 weights and its gradient. A query's scores of all rounds lie
+// next to one another, a key that comes again -inf, so that thresholds are those of any row (row_rules.cuh,
+// long_row.cuh); only keys with a weight are read after that, and the gradient visits them alone. Definition
+// and contract: ops/lsh_attention.h.
+#pragma once
+
+#include "ops/cuda/long_row.cuh"
+#include "ops/cuda/lsh_chunks.cuh"
+
+namespace giantrabbit::ops::cuda {
+
+// The chunk in which every round puts a position, of all rounds in their circle.
+template <class Number>
+__global__ void __launch_bounds__(kBlockThreads)
+    lsh_chunk_numbers(LshProblem problem, LshCircle circle, Number* numbers) {
+  const int64_t i = int64_t{blockIdx.x} * kBlockThreads + threadIdx.x;
+  const int64_t row = i / problem.length;  // of a head and a round
+  if (row >= problem.batch * problem.heads * problem.rounds) return;
+  numbers[row * problem.length + problem.order[i]] =
+      static_cast<Number>(row % problem.rounds * circle.per_round + i % problem.length / circle.chunk_length);
+}
+
+// Numbers of chunks of one head.
+struct LshNumbers {
+  const LshCircle& circle;
+  const int32_t* numbers;  // [rounds, length]
+  int64_t length;
+
+  __device__ int chunk(int round, int position) const { return numbers[round * length + position]; }
+
+  // Whether the query saw the key before part `part` of the window in round `round`: in an earlier round, or
+  // earlier in that window. Only windows across the seam of two rounds reach chunks of another round.
+  __device__ bool saw_before(int round, int part, int query, int key) const {
+    for (int earlier = 0; earlier <= round; ++earlier) {
+      const int own = chunk(earlier, query);
+      const int limit = earlier == round ? part : circle.window;
+      const int in_round = own - earlier * circle.per_round;
+      const bool crosses =
+          in_round < circle.before || in_round + circle.window - circle.before > circle.per_round;
+      if (!crosses) {
+        if (circle.part(own, chunk(earlier, key)) < limit) return true;
+        continue;
+      }
+      for (int other = 0; other < circle.total / circle.per_round; ++other) {
+        if (circle.part(own, chunk(other, key)) < limit) return true;
+      }
+    }
+    return false;
+  }
+};
+
+__device__ inline LshNumbers numbers_of_head(const LshProblem& problem, const LshCircle& circle,
+                                             const int32_t* numbers, int64_t head) {
+  return {circle, numbers + head * problem.rounds * problem.length, problem.length};
+}
+
+template <class Stored>
+__global__ void __launch_bounds__(kBlockThreads, kLshBlocks)
+    lsh_scores(LshProblem problem, LshCircle circle, LshHeads heads, const Stored* query, const Stored* key,
+               const int32_t* numbers, Math<Stored>* scores) {
+  using M = Math<Stored>;
+  auto& memory = *reinterpret_cast<LshTileMemory<M>*>(dynamic_shared_memory());
+  const LshPlace place = lsh_place(circle, circle.total);
+  const int64_t of_head = heads.first + place.head;
+  const LshHead head(problem, circle, of_head);
+  LshBlock<M> block(head, place.chunk, place.first_slot, memory);
+  const auto queries = rows_of_head(query, problem.query, problem.width, problem, of_head);
+  const auto keys = rows_of_head(key, problem.key, problem.width, problem, of_head);
+  const LshNumbers of_chunks = numbers_of_head(problem, circle, numbers, of_head);
+  const M scale = static_cast<M>(problem.scale);
+  const int round = place.chunk / circle.per_round;
+  const int64_t places = int64_t{circle.window} * circle.chunk_length;
+  M* const row = scores + ((place.head * problem.length + block.own()) * problem.rounds + round) * places;
+  block.for_each_place([&](int part) { return circle.seen(block.chunk(), part); },
+                       [&](int other, int64_t at) {
+                         const M score = block.product(queries, keys) * scale;
+                         if (block.own() == kNobody || at >= places) return;
+                         const bool seen =
+                             head.sees(block.own(), other) &&
+                             !of_chunks.saw_before(round, static_cast<int>(at / circle.chunk_length),
+                                                   block.own(), other);
+                         row[at] = seen ? score : -kInfinity<M>;
+                       });
+}
+
+// A row of scores, for one warp.
+template <class M>
+struct LshScoreRow {
+  static constexpr bool kFew = false;
+  const M* scores;
+  int length;
+
+  template <class Function>
+  __device__ void for_each(Function function) const {
+    for (int at = lane_index(); at < length; at += kWarp) function(scores[at]);
+  }
+
+  // Calls function(place, weight) for every place, one per lane; 0 where there is none. The warp comes here.
+  template <class Rule, class Function>
+  __device__ void for_each_weight(const RowThreshold<M>& threshold, Function function) const {
+    for (int first = 0; first < length; first += kWarp) {
+      const int at = first + lane_index();
+      const M score = at < length ? scores[at] : -kInfinity<M>;
+      function(at, score == -kInfinity<M> ? M(0) : weight_of<Rule>(score, threshold));
+    }
+  }
+};
+
+// The threshold of a row, for its warp.
+template <class Rule, class M>
+__device__ RowThreshold<M> threshold_of(const LshScoreRow<M>& row, CandidateList<M>& list) {
+  Collector<Rule, M> collector(list);
+  for (int first = 0; first < row.length; first += kWarp) {
+    const int at = first + lane_index();
+    collector.add(at < row.length ? row.scores[at] : -kInfinity<M>, at);
+  }
+  __syncwarp();
+  if (WarpGroup().any(collector.undefined())) return {RowKind::undefined, kNan<M>, kNan<double>};
+  const M maximum = collector.maximum();
+  if (maximum == -kInfinity<M>) return {RowKind::empty, maximum, 0.0};
+  if (collector.wide()) return {RowKind::usual, maximum, find_tau<Rule>(WarpGroup(), row, maximum)};
+  const int count = collector.count();
+  const ListEntries<M> entries{&list, &count, 1};
+  return {RowKind::usual, maximum, find_tau<Rule>(WarpGroup(), entries, maximum)};
+}
+
+// One query of a launch over some heads, a warp per query.
+struct LshQuery {
+  int64_t row;     // of all heads
+  int64_t of_row;  // of the scores
+  int64_t head;
+  int position;
+
+  __device__ LshQuery(const LshProblem& problem, const LshHeads& heads)
+      : of_row(int64_t{blockIdx.x} * kBlockWarps + warp_index()) {
+    row = heads.first * problem.length + of_row;
+    head = row / problem.length;
+    position = static_cast<int>(row % problem.length);
+  }
+  __device__ bool exists(const LshProblem& problem, const LshHeads& heads) const {
+    return of_row < heads.count * problem.length;
+  }
+};
+
+// The key at a place of a query's row of scores.
+__device__ inline int key_at(const LshHead& head, const LshNumbers& numbers, int query, int at) {
+  const int length = head.circle.chunk_length;
+  const int places = head.circle.window * length;
+  const int chunk = numbers.chunk(at / places, query);
+  return head.position(head.circle.seen(chunk, at % places / length), at % length);
+}
+
+template <class Rule, class Stored>
+__global__ void __launch_bounds__(kBlockThreads, kLshBlocks)
+    lsh_sparse_rows(LshProblem problem, LshCircle circle, LshHeads heads, int row_length, const Stored* value,
+                    const int32_t* numbers, const Math<Stored>* scores, Math<Stored>* output,
+                    Math<Stored>* maxima, double* taus, int64_t* counts) {
+  using M = Math<Stored>;
+  auto* const lists = reinterpret_cast<CandidateList<M>*>(dynamic_shared_memory());
+  const LshQuery query(problem, heads);
+  if (!query.exists(problem, heads)) return;
+  const LshHead head(problem, circle, query.head);
+  if (!head.exists(query.position)) {
+    if (counts != nullptr && lane_index() == 0) counts[query.row] = 0;
+    return;
+  }
+  const LshNumbers of_chunks = numbers_of_head(problem, circle, numbers, query.head);
+  const auto values = rows_of_head(value, problem.value, problem.value_width, problem, query.head);
+  const LshScoreRow<M> row{scores + query.of_row * row_length, row_length};
+  const RowThreshold<M> threshold = threshold_of<Rule>(row, lists[warp_index()]);
+  const bool alone = threshold.kind == RowKind::empty && problem.exclude_self;
+  M* const result = output + query.row * values.width;
+  for (int64_t first = 0; first < values.width; first += kLshPassColumns) {
+    LshColumns<M> columns{first};
+    if (alone) columns.add(values, query.position, M(1));
+    if (threshold.kind == RowKind::usual) {
+      row.template for_each_weight<Rule>(threshold, [&](int at, M weight) {
+        const int key = weight != M(0) ? key_at(head, of_chunks, query.position, at) : kNobody;
+        columns.add_lanes(values, key, weight);
+      });
+    }
+    columns.for_each(values.width, [&](int64_t column, M sum) {
+      result[column] = threshold.kind == RowKind::undefined ? kNan<M> : sum;
+    });
+  }
+  if (counts == nullptr) return;
+  int count = 0;
+  row.template for_each_weight<Rule>(threshold, [&](int, M weight) { count += weight != M(0) ? 1 : 0; });
+  count = WarpGroup().sum(count);
+  if (lane_index() != 0) return;
+  counts[query.row] = alone ? 1 : count;
+  maxima[query.row] = threshold.maximum;
+  taus[query.row] = threshold.tau;
+}
+
+template <class M>
+__device__ RowThreshold<M> stored_threshold(M maximum, double tau) {
+  const RowKind kind = tau != tau                 ? RowKind::undefined
+                       : maximum == -kInfinity<M> ? RowKind::empty
+                                                  : RowKind::usual;
+  return {kind, maximum, tau};
+}
+
+template <class Rule, class M>
+__global__ void __launch_bounds__(kBlockThreads)
+    lsh_support(LshProblem problem, LshCircle circle, LshHeads heads, int row_length, const int32_t* numbers,
+                const M* scores, const M* maxima, const double* taus, const int64_t* offsets, int64_t* keys,
+                int64_t* queries, M* weights) {
+  const LshQuery query(problem, heads);
+  if (!query.exists(problem, heads)) return;
+  const LshHead head(problem, circle, query.head);
+  if (!head.exists(query.position)) return;
+  const LshNumbers of_chunks = numbers_of_head(problem, circle, numbers, query.head);
+  const RowThreshold<M> threshold = stored_threshold(maxima[query.row], taus[query.row]);
+  const int64_t first_row = query.head * problem.length;
+  int64_t at_entry = offsets[query.row];
+  const auto put_entry = [&](int64_t entry, int key, M weight) {
+    keys[entry] = first_row + key;
+    queries[entry] = query.row;
+    weights[entry] = weight;
+  };
+  if (threshold.kind == RowKind::empty) {
+    if (problem.exclude_self && lane_index() == 0) put_entry(at_entry, query.position, M(1));
+    return;
+  }
+  const LshScoreRow<M> row{scores + query.of_row * row_length, row_length};
+  row.template for_each_weight<Rule>(threshold, [&](int at, M weight) {
+    const unsigned keeping = __ballot_sync(kAllLanes, weight != M(0));
+    if (weight != M(0)) {
+      put_entry(at_entry + __popc(keeping & ((1U << lane_index()) - 1)),
+                key_at(head, of_chunks, query.position, at), weight);
+    }
+    at_entry += __popc(keeping);
+  });
+}
+
+// The entries of one row, a stretch of one entry per lane at a time; lanes past the end have none.
+struct LshEntries {
+  int64_t begin;
+  int64_t end;
+
+  template <class Function>
+  __device__ void for_each_stretch(Function function) const {
+    for (int64_t first = begin; first < end; first += kWarp) {
+      const int64_t left = end - first;
+      function(first + lane_index(), left < kWarp ? static_cast<int>(left) : kWarp);
+    }
+  }
+};
+
+// Row `own` times the rows at the lanes' positions; `count` lanes have one.
+template <class Stored>
+__device__ Math<Stored> products_of_lanes(const LshRows<Stored>& own, int64_t own_at,
+                                          const LshRows<Stored>& others, int position, int count) {
+  using M = Math<Stored>;
+  M of_lane = M(0);
+  for (int lane = 0; lane < count; ++lane) {
+    const int other = __shfl_sync(kAllLanes, position, lane);
+    M sum = M(0);
+    for (int64_t column = lane_index(); column < own.width; column += kWarp)
+      sum = fused(own.at(own_at, column), others.at(other, column), sum);
+    sum = WarpGroup().sum(sum);
+    if (lane == lane_index()) of_lane = sum;
+  }
+  return of_lane;
+}
+
+// Gradients of the scores, and of the queries where wanted: with s = p^(1 - 1/k), k the exponent of the
+// weight, s * (g - sum s g / sum s) for the gradients g of a row's weights.
+template <class Rule, class Stored>
+__global__ void __launch_bounds__(kBlockThreads)
+    lsh_sparse_backward_queries(LshProblem problem, const Stored* key, const Stored* value,
+                                const Stored* grad, HeadsLayout grad_layout, const int64_t* offsets,
+                                const int64_t* keys, const Math<Stored>* weights, Math<Stored>* score_grads,
+                                Math<Stored>* grad_query) {
+  using M = Math<Stored>;
+  const LshQuery query(problem, {0, problem.batch * problem.heads});
+  if (!query.exists(problem, {0, problem.batch * problem.heads})) return;
+  const LshEntries entries{offsets[query.row], offsets[query.row + 1]};
+  const int64_t first_row = query.head * problem.length;
+  const auto key_rows = rows_of_head(key, problem.key, problem.width, problem, query.head);
+  const auto value_rows = rows_of_head(value, problem.value, problem.value_width, problem, query.head);
+  const auto grad_rows = rows_of_head(grad, grad_layout, problem.value_width, problem, query.head);
+  const auto position_of = [&](int64_t entry) {
+    return entry < entries.end ? static_cast<int>(keys[entry] - first_row) : kNobody;
+  };
+  double product = 0.0;
+  double total = 0.0;
+  entries.for_each_stretch([&](int64_t entry, int count) {
+    const M of_weight = products_of_lanes(grad_rows, query.position, value_rows, position_of(entry), count);
+    if (entry >= entries.end) return;
+    score_grads[entry] = of_weight;  // the same lane reads it again
+    const double root = static_cast<double>(Rule::root(weights[entry]));
+    product += root * static_cast<double>(of_weight);
+    total += root;
+  });
+  const double mean = WarpGroup().sum(product) / WarpGroup().sum(total);
+  entries.for_each_stretch([&](int64_t entry, int) {
+    if (entry >= entries.end) return;
+    // As a weight of NaN has no root but 1 for sparsemax, it is multiplied in.
+    const M weight = weights[entry];
+    const double root = static_cast<double>(weight == weight ? Rule::root(weight) : weight);
+    score_grads[entry] =
+        static_cast<M>(problem.scale * root * (static_cast<double>(score_grads[entry]) - mean));
+  });
+  if (grad_query == nullptr) return;
+  for (int64_t first = 0; first < problem.width; first += kLshPassColumns) {
+    LshColumns<M> columns{first};
+    entries.for_each_stretch([&](int64_t entry, int) {
+      columns.add_lanes(key_rows, position_of(entry), entry < entries.end ? score_grads[entry] : M(0));
+    });
+    columns.for_each(problem.width,
+                     [&](int64_t column, M sum) { grad_query[query.row * problem.width + column] = sum; });
+  }
+}
+
+// Sums over the queries that use a key, a warp per key. Either gradient may be null.
+template <class Stored>
+__global__ void __launch_bounds__(kBlockThreads)
+    lsh_sparse_backward_keys(LshProblem problem, const Stored* query, const Stored* grad,
+                             HeadsLayout grad_layout, const int64_t* queries, const Math<Stored>* weights,
+                             const Math<Stored>* score_grads, const int64_t* key_offsets,
+                             const int64_t* by_key, Math<Stored>* grad_key, Math<Stored>* grad_value) {
+  using M = Math<Stored>;
+  const LshQuery key(problem, {0, problem.batch * problem.heads});
+  if (!key.exists(problem, {0, problem.batch * problem.heads})) return;
+  const LshEntries places{key_offsets[key.row], key_offsets[key.row + 1]};
+  const int64_t first_row = key.head * problem.length;
+  const auto sum_rows = [&](const LshRows<Stored>& rows, const M* factors, M* target) {
+    for (int64_t first = 0; target != nullptr && first < rows.width; first += kLshPassColumns) {
+      LshColumns<M> columns{first};
+      places.for_each_stretch([&](int64_t place, int) {
+        const bool exists = place < places.end;
+        const int64_t entry = exists ? by_key[place] : 0;
+        columns.add_lanes(rows, exists ? static_cast<int>(queries[entry] - first_row) : kNobody,
+                          exists ? factors[entry] : M(0));
+      });
+      columns.for_each(rows.width,
+                       [&](int64_t column, M sum) { target[key.row * rows.width + column] = sum; });
+    }
+  };
+  sum_rows(rows_of_head(query, problem.query, problem.width, problem, key.head), score_grads, grad_key);
+  sum_rows(rows_of_head(grad, grad_layout, problem.value_width, problem, key.head), weights, grad_value);
+}
+
+}  // namespace giantrabbit::ops::cuda
