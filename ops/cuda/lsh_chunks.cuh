@@ -7,6 +7,7 @@
 
 #include "ops/cuda/device.cuh"
 #include "ops/cuda/lsh_kernels.h"
+#include "ops/cuda/weighted_rows.cuh"
 
 namespace giantrabbit::ops::cuda {
 
@@ -14,8 +15,6 @@ constexpr int kNobody = -1;  // the position of padding
 constexpr int kLshTileRows = kWarp;
 constexpr int kLshTileColumns = 64;
 constexpr int kLshTilePitch = kLshTileColumns + 1;  // lanes read one column of neighbouring rows
-constexpr int kLshLaneColumns = 4;
-constexpr int kLshPassColumns = kLshLaneColumns * kWarp;  // of a result, per sweep
 constexpr int kLshBlocks = 2;  // per multiprocessor: left alone, ptxas aims at more and spills registers
 
 // Chunks of all rounds in a circle, see LshChunks in ops/cpu/lsh_problem.h.
@@ -61,11 +60,6 @@ inline bool is_valid(const LshProblem& problem) {
          problem.chunks_before >= 0 && problem.chunks_after >= 0 && circle_of(problem).total > 0;
 }
 
-__device__ inline float fused(float a, float b, float c) { return fmaf(a, b, c); }
-__device__ inline double fused(double a, double b, double c) { return fma(a, b, c); }
-__device__ inline float exp_of(float x) { return expf(x); }
-__device__ inline double exp_of(double x) { return exp(x); }
-
 // Rows of one head.
 template <class Stored>
 struct LshRows {
@@ -73,8 +67,9 @@ struct LshRows {
   int64_t row;
   int64_t width;
 
+  __device__ const Stored* row_at(int64_t position) const { return data + position * row; }
   __device__ Math<Stored> at(int64_t position, int64_t column) const {
-    return widened(data[position * row + column]);
+    return widened(row_at(position)[column]);
   }
 };
 
@@ -112,50 +107,12 @@ struct LshHead {
   }
 };
 
-// Columns of a result: sums over rows, spread over the lanes of a warp.
-template <class M>
-struct LshColumns {
-  int64_t first;
-  M sums[kLshLaneColumns]{};
-
-  __device__ int64_t column(int k) const { return first + k * kWarp + lane_index(); }
-
-  // The same row and weight in every lane.
-  template <class Stored>
-  __device__ void add(const LshRows<Stored>& rows, int64_t position, M weight) {
-#pragma unroll
-    for (int k = 0; k < kLshLaneColumns; ++k) {
-      if (column(k) < rows.width) sums[k] = fused(weight, rows.at(position, column(k)), sums[k]);
-    }
-  }
-
-  // A row and a weight per lane, in the order of the lanes; rows without weight are not read.
-  template <class Stored>
-  __device__ void add_lanes(const LshRows<Stored>& rows, int position, M weight) {
-    unsigned left = __ballot_sync(kAllLanes, weight != M(0));
-    while (left != 0) {
-      const int lane = __ffs(static_cast<int>(left)) - 1;
-      const M of_lane = __shfl_sync(kAllLanes, weight, lane);
-      add(rows, __shfl_sync(kAllLanes, position, lane), of_lane);
-      left &= left - 1;
-    }
-  }
-
-  // What has no weight any more may be infinite.
-  __device__ void scale(M factor) {
-#pragma unroll
-    for (int k = 0; k < kLshLaneColumns; ++k) sums[k] = factor == M(0) ? M(0) : sums[k] * factor;
-  }
-
-  // Calls store(place, sum) for every column below the width.
-  template <class Store>
-  __device__ void for_each(int64_t width, Store store) const {
-#pragma unroll
-    for (int k = 0; k < kLshLaneColumns; ++k) {
-      if (column(k) < width) store(column(k), sums[k]);
-    }
-  }
-};
+// Adds a row and a weight per lane, in the order of the lanes; rows without weight are not read.
+template <class M, class Stored>
+__device__ void add_lanes(ColumnSums<M>& columns, const LshRows<Stored>& rows, int position, M weight) {
+  const auto row_at = [&](int lane) { return rows.row_at(__shfl_sync(kAllLanes, position, lane)); };
+  columns.add_lanes(row_at, rows.width, weight);
+}
 
 template <class M>
 struct LshTileMemory {

@@ -14,35 +14,6 @@ struct LshTensors {
   const Stored* value;
 };
 
-// Softmax of one round: exp(score - maximum), one score per lane at a time; `total` is the lane's own until
-// finish().
-template <class M>
-struct LshRoundSum {
-  M maximum = -kInfinity<M>;
-  M total = M(0);
-  bool undefined = false;
-
-  // By what the sums so far shrink.
-  __device__ M add(M score) {
-    undefined |= !(score < kInfinity<M>);
-    M factor = M(1);
-    if (__any_sync(kAllLanes, score > maximum)) {
-      const M larger_one = WarpGroup().largest(score > maximum ? score : maximum);
-      factor = exp_of(maximum - larger_one);
-      maximum = larger_one;
-    }
-    total = total * factor + weight(score);
-    return factor;
-  }
-
-  __device__ M weight(M score) const { return score > -kInfinity<M> ? exp_of(score - maximum) : M(0); }
-
-  __device__ void finish() {
-    undefined = WarpGroup().any(undefined);
-    total = WarpGroup().sum(total);
-  }
-};
-
 // A query's result over the rounds before and how a round joins it: the weighted mean of the values and the
 // log-sum-exp of the scores, as in ops/cpu/lsh_softmax_forward.cpp.
 template <class M>
@@ -51,7 +22,7 @@ struct LshMerge {
   M kept = M(1);   // factor of the mean so far
   M added = M(0);  // factor of the round's sums
 
-  __device__ LshMerge(M before, const LshRoundSum<M>& round) : log_sum(before) {
+  __device__ LshMerge(M before, const SoftmaxSum<M>& round) : log_sum(before) {
     if (round.undefined || before != before) {
       log_sum = kept = added = kNan<M>;
       return;
@@ -94,15 +65,15 @@ __global__ void __launch_bounds__(kBlockThreads, kLshBlocks)
   const bool exists = block.own() != kNobody;
   const M before = exists ? log_sums[row] : M(0);
   M after = before;
-  for (int64_t first = 0; first < value.width; first += kLshPassColumns) {
-    LshRoundSum<M> sum;
-    LshColumns<M> columns{first};
+  for (int64_t first = 0; first == 0 || first < value.width; first += kColumnsPerPass) {
+    SoftmaxSum<M> sum;
+    ColumnSums<M> columns{first};
     block.for_each_place([&](int part) { return circle.seen(block.chunk(), part); },
                          [&](int other, int64_t) {
                            const M product = block.product(query, key);
                            const M score = head.sees(block.own(), other) ? product * scale : -kInfinity<M>;
                            columns.scale(sum.add(score));
-                           columns.add_lanes(value, other, sum.weight(score));
+                           add_lanes(columns, value, other, sum.weight(score));
                          });
     sum.finish();
     if (!exists) continue;
@@ -173,7 +144,7 @@ struct LshSoftmaxGrads {
 };
 
 template <class M>
-__device__ void add_to_row(const LshColumns<M>& columns, int64_t width, M* row) {
+__device__ void add_to_row(const ColumnSums<M>& columns, int64_t width, M* row) {
   columns.for_each(width, [&](int64_t column, M sum) { row[column] += sum; });
 }
 
@@ -189,16 +160,16 @@ __global__ void __launch_bounds__(kBlockThreads, kLshBlocks)
   LshBlock<M> block(head, round * circle.per_round + place.chunk, place.first_slot, memory);
   const LshSoftmaxGrads<Stored> rows(problem, place.head, inputs, grad, grad_layout, log_sums, means);
   const int64_t row = place.head * problem.length + block.own();
-  for (int64_t first = 0; first < problem.width; first += kLshPassColumns) {
-    LshColumns<M> columns{first};
+  for (int64_t first = 0; first < problem.width; first += kColumnsPerPass) {
+    ColumnSums<M> columns{first};
     block.for_each_place([&](int part) { return circle.seen(block.chunk(), part); },
                          [&](int other, int64_t) {
                            const M product = block.product(rows.query, rows.key);
                            const M weight_grad = block.product(rows.grad, rows.value);
                            const bool seen = head.sees(block.own(), other);
                            const M weight = seen ? rows.weight(block.own(), product) : M(0);
-                           columns.add_lanes(rows.key, other,
-                                             seen ? rows.score_grad(block.own(), weight, weight_grad) : M(0));
+                           add_lanes(columns, rows.key, other,
+                                     seen ? rows.score_grad(block.own(), weight, weight_grad) : M(0));
                          });
     if (block.own() != kNobody) add_to_row(columns, problem.width, grad_query + row * problem.width);
   }
@@ -220,19 +191,19 @@ __global__ void __launch_bounds__(kBlockThreads, kLshBlocks)
   const bool exists = block.own() != kNobody;
   const int64_t key_width = grad_key != nullptr ? problem.width : 0;
   const int64_t value_width = grad_value != nullptr ? problem.value_width : 0;
-  for (int64_t first = 0; first < key_width || first < value_width; first += kLshPassColumns) {
-    LshColumns<M> of_key{first};
-    LshColumns<M> of_value{first};
+  for (int64_t first = 0; first < key_width || first < value_width; first += kColumnsPerPass) {
+    ColumnSums<M> of_key{first};
+    ColumnSums<M> of_value{first};
     block.for_each_place([&](int part) { return circle.seen_by(block.chunk(), part); },
                          [&](int other, int64_t) {
                            const M product = block.product(rows.key, rows.query);
                            const bool seen = head.sees(other, block.own());
                            const M weight = seen ? rows.weight(other, product) : M(0);
-                           if (first < value_width) of_value.add_lanes(rows.grad, other, weight);
+                           if (first < value_width) add_lanes(of_value, rows.grad, other, weight);
                            if (first >= key_width) return;
                            const M weight_grad = block.product(rows.value, rows.grad);
-                           of_key.add_lanes(rows.query, other,
-                                            seen ? rows.score_grad(other, weight, weight_grad) : M(0));
+                           add_lanes(of_key, rows.query, other,
+                                     seen ? rows.score_grad(other, weight, weight_grad) : M(0));
                          });
     if (!exists) continue;
     if (first < key_width) add_to_row(of_key, key_width, grad_key + row * key_width);

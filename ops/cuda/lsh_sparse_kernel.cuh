@@ -170,13 +170,13 @@ __global__ void __launch_bounds__(kBlockThreads, kLshBlocks)
   const RowThreshold<M> threshold = threshold_of<Rule>(row, lists[warp_index()]);
   const bool alone = threshold.kind == RowKind::empty && problem.exclude_self;
   M* const result = output + query.row * values.width;
-  for (int64_t first = 0; first < values.width; first += kLshPassColumns) {
-    LshColumns<M> columns{first};
-    if (alone) columns.add(values, query.position, M(1));
+  for (int64_t first = 0; first < values.width; first += kColumnsPerPass) {
+    ColumnSums<M> columns{first};
+    if (alone) columns.add(values.row_at(query.position), values.width, M(1));
     if (threshold.kind == RowKind::usual) {
       row.template for_each_weight<Rule>(threshold, [&](int at, M weight) {
         const int key = weight != M(0) ? key_at(head, of_chunks, query.position, at) : kNobody;
-        columns.add_lanes(values, key, weight);
+        add_lanes(columns, values, key, weight);
       });
     }
     columns.for_each(values.width, [&](int64_t column, M sum) {
@@ -304,10 +304,10 @@ __global__ void __launch_bounds__(kBlockThreads)
         static_cast<M>(problem.scale * root * (static_cast<double>(score_grads[entry]) - mean));
   });
   if (grad_query == nullptr) return;
-  for (int64_t first = 0; first < problem.width; first += kLshPassColumns) {
-    LshColumns<M> columns{first};
+  for (int64_t first = 0; first < problem.width; first += kColumnsPerPass) {
+    ColumnSums<M> columns{first};
     entries.for_each_stretch([&](int64_t entry, int) {
-      columns.add_lanes(key_rows, position_of(entry), entry < entries.end ? score_grads[entry] : M(0));
+      add_lanes(columns, key_rows, position_of(entry), entry < entries.end ? score_grads[entry] : M(0));
     });
     columns.for_each(problem.width,
                      [&](int64_t column, M sum) { grad_query[query.row * problem.width + column] = sum; });
@@ -327,13 +327,13 @@ __global__ void __launch_bounds__(kBlockThreads)
   const LshEntries places{key_offsets[key.row], key_offsets[key.row + 1]};
   const int64_t first_row = key.head * problem.length;
   const auto sum_rows = [&](const LshRows<Stored>& rows, const M* factors, M* target) {
-    for (int64_t first = 0; target != nullptr && first < rows.width; first += kLshPassColumns) {
-      LshColumns<M> columns{first};
+    for (int64_t first = 0; target != nullptr && first < rows.width; first += kColumnsPerPass) {
+      ColumnSums<M> columns{first};
       places.for_each_stretch([&](int64_t place, int) {
         const bool exists = place < places.end;
         const int64_t entry = exists ? by_key[place] : 0;
-        columns.add_lanes(rows, exists ? static_cast<int>(queries[entry] - first_row) : kNobody,
-                          exists ? factors[entry] : M(0));
+        add_lanes(columns, rows, exists ? static_cast<int>(queries[entry] - first_row) : kNobody,
+                  exists ? factors[entry] : M(0));
       });
       columns.for_each(rows.width,
                        [&](int64_t column, M sum) { target[key.row * rows.width + column] = sum; });

@@ -45,8 +45,10 @@ class LshRunner {
   }
 
   LshRun<M> run(Normalizer normalizer) const {
-    return normalizer == Normalizer::softmax ? run_softmax() : run_sparse(normalizer);
+    return normalizer == Normalizer::softmax ? run_softmax() : run_sparse(normalizer, true);
   }
+  // Of a sparse normalizer.
+  std::vector<M> result(Normalizer normalizer) const { return run_sparse(normalizer, false).result; }
 
  private:
   static constexpr Dtype kType = kDtype<Stored>;
@@ -71,14 +73,15 @@ class LshRunner {
     return {output.values(), query.values(), key.values(), value.values()};
   }
 
-  LshRun<M> run_sparse(Normalizer normalizer) const {
+  LshRun<M> run_sparse(Normalizer normalizer, bool with_gradients) const {
     const Buffer<M> output = zeros(problem_.value_width);
     const Buffer<int32_t> numbers(rows_ * static_cast<size_t>(problem_.rounds));
     EXPECT_EQ(launch_lsh_chunk_numbers(problem_, numbers.get(), nullptr), 0);
     const Buffer<M> maxima(rows_);
     const Buffer<double> taus(rows_);
     const Buffer<int64_t> counts(rows_);
-    const LshThresholds thresholds{maxima.get(), taus.get(), counts.get()};
+    const LshThresholds thresholds =
+        with_gradients ? LshThresholds{maxima.get(), taus.get(), counts.get()} : LshThresholds{};
     std::vector<int64_t> all_keys;
     std::vector<int64_t> all_queries;
     std::vector<M> all_weights;
@@ -92,6 +95,7 @@ class LshRunner {
       EXPECT_EQ(launch_lsh_sparse_rows(normalizer, kType, problem_, heads, value_.get(), numbers.get(),
                                        scores.get(), output.get(), thresholds, nullptr),
                 0);
+      if (!with_gradients) continue;
       // Offsets of these heads, from 0 on, at their rows.
       std::vector<int64_t> offsets(rows_ + 1, 0);
       const auto begin = static_cast<size_t>(first * problem_.length);
@@ -114,6 +118,7 @@ class LshRunner {
         all_weights.push_back(weights.get()[entry]);
       }
     }
+    if (!with_gradients) return {output.values(), {}, {}, {}};
     LshRun<M> result = run_sparse_backward(normalizer, all_offsets, all_keys, all_queries, all_weights);
     result.result = output.values();
     return result;
