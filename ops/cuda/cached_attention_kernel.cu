@@ -72,9 +72,9 @@ int launch_cached_attention(Normalizer normalizer, Dtype dtype, const CachePages
                             const CacheTable& table, const CachedProblem& problem,
                             const CachedScratch& scratch, void* stream) {
   if (!is_valid(pages, table, problem)) return cudaErrorInvalidValue;
-  if (problem.heads == 0 || problem.queries == 0) return cudaSuccess;
   return with_cached_type(dtype, [&](auto stored) -> int {
     using Stored = decltype(stored);
+    if (problem.heads == 0 || problem.queries == 0) return cudaSuccess;
     switch (normalizer) {
       case Normalizer::softmax:
         return attend_softly<Stored>(pages, table, problem, scratch, stream);

@@ -35,13 +35,17 @@ class CachedAttentionCudaTest : public ::testing::Test {
   // 16-bit types differ from float in loads and stores only.
   static constexpr bool kFew = sizeof(Stored) == 2 || kShortTests;
 
-  std::vector<Stored> attend(Normalizer normalizer, const CachedTensors<Stored>& tensors) {
+  static std::vector<Stored> attend_once(Normalizer normalizer, const CachedTensors<Stored>& tensors) {
+    std::mt19937_64 same(kRowSeed);
+    PagedCache<Stored> cache(tensors, same);
+    cache.append_all(100);
+    return cache.attend(normalizer);
+  }
+
+  static std::vector<Stored> attend(Normalizer normalizer, const CachedTensors<Stored>& tensors) {
     std::vector<Stored> first;
     under_every_schedule([&] {
-      std::mt19937_64 same(kRowSeed);
-      PagedCache<Stored> cache(tensors, same);
-      cache.append_all(100);
-      const std::vector<Stored> result = cache.attend(normalizer);
+      const std::vector<Stored> result = attend_once(normalizer, tensors);
       if (first.empty()) first = result;
       EXPECT_TRUE(same_bits(first, result));
     });
@@ -71,10 +75,11 @@ class CachedAttentionCudaTest : public ::testing::Test {
     return (2.0 * support * std::min(1.0, score_error) + 2e-6) * 5.0;  // values are below 5
   }
 
-  void expect_definition(const CachedTensors<Stored>& tensors) {
+  static void expect_definition(const CachedTensors<Stored>& tensors, bool every_schedule = true) {
     const CachedCase& sizes = tensors.sizes;
     for (const Normalizer normalizer : kCachedNormalizers) {
-      const std::vector<Stored> results = attend(normalizer, tensors);
+      const std::vector<Stored> results =
+          every_schedule ? attend(normalizer, tensors) : attend_once(normalizer, tensors);
       for (int64_t row = 0; row < tensors.rows(); ++row) {
         const int64_t b = row / sizes.queries / sizes.heads;
         const int64_t h = row / sizes.queries % sizes.heads;
@@ -95,8 +100,8 @@ class CachedAttentionCudaTest : public ::testing::Test {
 TYPED_TEST_SUITE(CachedAttentionCudaTest, CachedTypes);
 
 TYPED_TEST(CachedAttentionCudaTest, LengthsWidthsAndGroups) {
-  for (const int64_t keys : {1, 31, 32, 33, 63, 64, 65, 129, 320, 577}) {
-    if (this->kFew && keys != 1 && keys != 65 && keys != 320) continue;
+  for (const int64_t keys : {1, 31, 32, 33, 64, 65, 320}) {
+    if (this->kFew && keys != 65) continue;
     SCOPED_TRACE(keys);
     this->expect_definition(CachedTensors<TypeParam>({.lengths = {keys}}, this->random));
   }
@@ -113,11 +118,11 @@ TYPED_TEST(CachedAttentionCudaTest, LengthsWidthsAndGroups) {
 }
 
 TYPED_TEST(CachedAttentionCudaTest, SeveralQueriesRaggedLengthsAndWindows) {
-  for (const int64_t window : {0, 1, 70, 200}) {
+  for (const int64_t window : {0, 1, 70}) {
     if (this->kFew && window != 70) continue;
     SCOPED_TRACE(window);
     this->expect_definition(CachedTensors<TypeParam>(
-        {.lengths = {290, 0, 3, 64}, .heads = 2, .key_heads = 1, .queries = 5, .window = window},
+        {.lengths = {150, 0, 3, 64}, .heads = 2, .key_heads = 1, .queries = 3, .window = window},
         this->random));
   }
 }
@@ -131,9 +136,9 @@ TYPED_TEST(CachedAttentionCudaTest, HostileNumbers) {
   const auto expect_changed = [&](const char* name, double scale,
                                   const std::function<void(Tensors&)>& change) {
     SCOPED_TRACE(name);
-    Tensors tensors({.lengths = {300}, .heads = 1, .scale = scale}, this->random);
+    Tensors tensors({.lengths = {200}, .heads = 1, .scale = scale}, this->random);
     change(tensors);
-    this->expect_definition(tensors);
+    this->expect_definition(tensors, /*every_schedule=*/false);
   };
   const auto nothing = [](Tensors&) {};
   expect_changed("flat", 0.001, nothing);
@@ -154,7 +159,7 @@ TYPED_TEST(CachedAttentionCudaTest, HostileNumbers) {
     for (size_t i = 8; i < of.key.size(); ++i) of.key[i] = of.key[i % 8];
   });
   expect_changed("huge key", 0.4, [](Tensors& of) {
-    for (size_t i = 150 * 8; i < 151 * 8; ++i) of.key[i] = stored<TypeParam>(read(of.key[i]) * 1000.0);
+    for (size_t i = 100 * 8; i < 101 * 8; ++i) of.key[i] = stored<TypeParam>(read(of.key[i]) * 1000.0);
   });
   expect_changed("huge channel", 0.4, [](Tensors& of) {
     for (size_t i = 1; i < of.key.size(); i += 8) of.key[i] = stored<TypeParam>(read(of.key[i]) * 50.0);
@@ -185,7 +190,7 @@ TYPED_TEST(CachedAttentionCudaTest, NumbersThatAreNotFinite) {
       CachedTensors<TypeParam> changed = tensors;
       if (key != 0) changed.key[key] = stored<TypeParam>(number);
       if (query != 0) changed.query[query] = stored<TypeParam>(number);
-      const std::vector<TypeParam> result = this->attend(normalizer, changed);
+      const std::vector<TypeParam> result = this->attend_once(normalizer, changed);
       EXPECT_FALSE(std::isnan(read(result[0])));  // the first sequence
       return std::isnan(read(result[5])) && std::isnan(read(result[9]));
     };
@@ -254,7 +259,9 @@ TYPED_TEST(CachedAttentionCudaTest, CutsDoNotChangeContents) {
         }
         for (size_t c = 0; c < 5; ++c)
           EXPECT_EQ(read(cache.value(place, token)[c]), read(tensors.value[tensors.key_at(b, i, 1) * 5 + c]));
-        if (token == 63) EXPECT_EQ(cache.ball(place).radius, whole.ball(place).radius);
+        if (token == 63) {
+          EXPECT_EQ(cache.ball(place).radius, whole.ball(place).radius);
+        }
       }
     }
   }

@@ -102,8 +102,8 @@ TYPED_TEST_SUITE(LshAttentionCudaTest, StorageTypes);
 
 TYPED_TEST(LshAttentionCudaTest, MatchesTheDefinition) {
   for (const LshCase& of : kLshCases) {
-    // 16-bit types differ from float in loads only; sanitizers cost time.
-    if (of.length > (sizeof(TypeParam) == 2 ? 10 : kShortTests ? 20 : 100)) continue;
+    // Other types differ from float in loads and in the type of the numbers only; sanitizers cost time.
+    if (of.length > (kShortTests || kDtype<TypeParam> != Dtype::float32 ? 11 : 100)) continue;
     this->expect_definition(LshInputsOf<TypeParam>(of, this->random));
   }
 }
