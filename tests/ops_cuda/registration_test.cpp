@@ -20,7 +20,8 @@ TEST(CudaRegistrationTest, LoadsAndRegisters) {
   ASSERT_EQ(load_cuda_kernels(), "");
   for (const char* name : {"sparsemax", "entmax15", "_sparsemax_backward", "_entmax15_backward",
                            "sparsemax_loss", "entmax15_loss", "_sparsemax_loss_backward", "squared_relu",
-                           "_squared_relu_backward", "sparse_mask_attention"}) {
+                           "_squared_relu_backward", "sparse_mask_attention", "lsh_buckets", "lsh_attention",
+                           "_lsh_attention_forward", "_lsh_attention_backward"}) {
     EXPECT_TRUE(has_kernel(name, "")) << name;
   }
   for (const char* name : {"sparsemax", "entmax15", "_sparsemax_backward", "_entmax15_backward"})
