@@ -1,5 +1,5 @@
-// Rows of the paged cache and their low-precision copies, for a warp. In: rows of keys or queries. Out: codes
-// with the bounds of Note [Bounds of coded scores] in ops/cpu/key_filter.h.
+// Rows of the paged cache, their low-precision copies and their scores, for a warp. In: rows of keys or
+// queries. Out: codes with the bounds of Note [Bounds of coded scores] in ops/cpu/key_filter.h, and scores.
 #pragma once
 
 #include "ops/cuda/cache_kernels.h"
@@ -8,7 +8,8 @@
 namespace giantrabbit::ops::cuda {
 
 constexpr float kSmallestCoded = 1e-30F;  // numbers below count as 0, the whole number as error
-constexpr int kPagesPerBlock = 4;         // a divisor of kPageTokens
+constexpr int kCachedBlocks = 2;   // per multiprocessor: left alone, ptxas aims at more and spills registers
+constexpr int kPagesPerBlock = 4;  // a divisor of kPageTokens
 
 // Words of four codes of a key.
 __host__ __device__ constexpr int64_t code_words(int64_t width) { return (width + 3) / 4; }
@@ -147,6 +148,39 @@ __device__ float shared_product(const float* query, const Stored* key, int64_t w
   }
   for (int lanes = kLanesPerKey / 2; lanes > 0; lanes /= 2) sum += __shfl_xor_sync(kAllLanes, sum, lanes);
   return sum;
+}
+
+// A query in shared memory, for its warp.
+template <class Stored>
+__device__ void load_query(const Stored* query, int64_t width, float* to) {
+  __syncwarp();  // everybody has read the row before
+  for (int64_t column = lane_index(); column < width; column += kWarp) to[column] = widened(query[column]);
+  __syncwarp();
+}
+
+// Scores of 32 keys of a page for a warp, a key per lane, from `first_token` on; -inf where not wanted.
+template <class Stored>
+__device__ float score_lanes(const CachePages& pages, int64_t place, int first_token, const float* query,
+                             float scale, bool wanted) {
+  float score = -kInfinity<float>;
+  unsigned left = __ballot_sync(kAllLanes, wanted);
+  while (left != 0) {
+    int token = -1;     // of the eight lanes that this one belongs to
+    unsigned mine = 0;  // the keys of this turn
+    for (int at = 0; at < kKeysAtATime && left != 0; ++at) {
+      const int lane = __ffs(static_cast<int>(left)) - 1;
+      if (at == lane_index() / kLanesPerKey) token = lane;
+      mine |= 1U << lane;
+      left &= left - 1;
+    }
+    const Stored* const key = token < 0 ? nullptr : key_row<Stored>(pages, place, first_token + token);
+    const float product = shared_product(query, key, pages.width);
+    // The turn's keys are in the order of their lanes.
+    const int turn = __popc(mine & ((1U << lane_index()) - 1));
+    const float own = __shfl_sync(kAllLanes, product, turn * kLanesPerKey);
+    if ((mine >> lane_index() & 1U) != 0) score = own * scale;
+  }
+  return score;
 }
 
 }  // namespace giantrabbit::ops::cuda

@@ -1,5 +1,6 @@
 // Launches of attention to the paged cache.
 #include "ops/cuda/cached_attention_kernel.cuh"
+#include "ops/cuda/cached_softmax_kernel.cuh"
 
 namespace giantrabbit::ops::cuda {
 namespace {

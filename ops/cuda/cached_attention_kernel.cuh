@@ -11,8 +11,6 @@
 
 namespace giantrabbit::ops::cuda {
 
-constexpr int kCachedBlocks = 2;  // per multiprocessor: left alone, ptxas aims at more and spills registers
-
 // A query's numbers for the bounds, see QueryCode in ops/cpu/decode_functions.h.
 struct QueryBounds {
   float factor;     // scale of the scores times that of the codes
@@ -191,39 +189,6 @@ __global__ void __launch_bounds__(kBlockThreads)
                                : -kInfinity<double>;
 }
 
-// A query in shared memory, for its warp.
-template <class Stored>
-__device__ void load_query(const Stored* query, int64_t width, float* to) {
-  __syncwarp();  // everybody has read the row before
-  for (int64_t column = lane_index(); column < width; column += kWarp) to[column] = widened(query[column]);
-  __syncwarp();
-}
-
-// Scores of 32 keys of a page for a warp, a key per lane, from `first_token` on; -inf where not wanted.
-template <class Stored>
-__device__ float score_lanes(const CachePages& pages, int64_t place, int first_token, const float* query,
-                             float scale, bool wanted) {
-  float score = -kInfinity<float>;
-  unsigned left = __ballot_sync(kAllLanes, wanted);
-  while (left != 0) {
-    int token = -1;     // of the eight lanes that this one belongs to
-    unsigned mine = 0;  // the keys of this turn
-    for (int at = 0; at < kKeysAtATime && left != 0; ++at) {
-      const int lane = __ffs(static_cast<int>(left)) - 1;
-      if (at == lane_index() / kLanesPerKey) token = lane;
-      mine |= 1U << lane;
-      left &= left - 1;
-    }
-    const Stored* const key = token < 0 ? nullptr : key_row<Stored>(pages, place, first_token + token);
-    const float product = shared_product(query, key, pages.width);
-    // The turn's keys are in the order of their lanes.
-    const int turn = __popc(mine & ((1U << lane_index()) - 1));
-    const float own = __shfl_sync(kAllLanes, product, turn * kLanesPerKey);
-    if ((mine >> lane_index() & 1U) != 0) score = own * scale;
-  }
-  return score;
-}
-
 // Exact scores of the keys whose upper bound is above the threshold, -inf for the others.
 template <class Stored>
 __global__ void __launch_bounds__(kBlockThreads, kCachedBlocks)
@@ -307,77 +272,6 @@ __global__ void __launch_bounds__(kBlockThreads, kCachedBlocks)
         add(memory.lists[warp].places[i], weight_of<Rule>(memory.lists[warp].values[i], threshold));
     }
   });
-}
-
-// Softmax of a part of a row, a warp per row: 8 pages.
-constexpr int kPartPages = 8;
-template <class Stored>
-__global__ void __launch_bounds__(kBlockThreads, kCachedBlocks)
-    cached_softmax_parts(CachePages pages, CacheTable table, CachedProblem problem, CachedScratch scratch) {
-  float* const query = reinterpret_cast<float*>(dynamic_shared_memory()) + warp_index() * pages.width;
-  const int64_t parts = (problem.most_pages + kPartPages - 1) / kPartPages;
-  const CachedUnit unit(problem, pages, table, blockIdx.x / parts);
-  const int64_t part = blockIdx.x % parts;
-  for (int64_t row = warp_index(); row < unit.rows; row += kBlockWarps) {
-    load_query(unit.query<Stored>(row), pages.width, query);
-    const VisibleKeys visible = unit.visible(row);
-    const int64_t at = (unit.first_row + row) * parts + part;
-    for (int64_t first = 0; first == 0 || first < pages.value_width; first += kColumnsPerPass) {
-      SoftmaxSum<float> sum;
-      ColumnSums<float> columns{first};
-      for (int64_t key = part * kPartPages * kPageTokens; key < (part + 1) * kPartPages * kPageTokens;
-           key += kWarp) {
-        if (key >= visible.end || key + kWarp <= visible.begin) continue;
-        const int64_t place = page_place(pages, table, unit.sequence, unit.head, key / kPageTokens);
-        const int token = static_cast<int>(key % kPageTokens);
-        const float score = score_lanes<Stored>(pages, place, token, query, static_cast<float>(problem.scale),
-                                                visible.has(key + lane_index()));
-        columns.scale(sum.add(score));
-        columns.add_lanes([&](int lane) { return value_row<Stored>(pages, place, token + lane); },
-                          pages.value_width, sum.weight(score));
-      }
-      sum.finish();
-      columns.for_each(pages.value_width, [&](int64_t column, float value) {
-        scratch.sums[at * pages.value_width + column] = value;
-      });
-      if (lane_index() != 0) continue;
-      scratch.maxima[at] = sum.undefined ? kNan<float> : sum.maximum;
-      scratch.totals[at] = sum.total;
-    }
-  }
-}
-
-// The parts of a row in their order, a warp per row.
-template <class Stored>
-__global__ void __launch_bounds__(kBlockThreads)
-    cached_softmax_rows(CachedProblem problem, int64_t rows, int64_t value_width, CachedScratch scratch) {
-  const int64_t row = int64_t{blockIdx.x} * kBlockWarps + warp_index();
-  if (row >= rows) return;
-  const int64_t parts = (problem.most_pages + kPartPages - 1) / kPartPages;
-  float maximum = -kInfinity<float>;
-  bool undefined = false;
-  for (int64_t part = 0; part < parts; ++part) {
-    const float of_part = scratch.maxima[row * parts + part];
-    undefined = undefined || of_part != of_part;
-    maximum = of_part > maximum ? of_part : maximum;
-  }
-  const auto factor = [&](int64_t part) {
-    const float of_part = scratch.maxima[row * parts + part];
-    return of_part == -kInfinity<float> ? 0.0F : exp_of(of_part - maximum);
-  };
-  double total = 0.0;
-  for (int64_t part = 0; part < parts; ++part)
-    total += static_cast<double>(factor(part)) * static_cast<double>(scratch.totals[row * parts + part]);
-  Stored* const result = static_cast<Stored*>(problem.result) + row * value_width;
-  for (int64_t column = lane_index(); column < value_width; column += kWarp) {
-    float sum = 0.0F;
-    for (int64_t part = 0; part < parts; ++part) {
-      const auto share = static_cast<float>(static_cast<double>(factor(part)) / total);
-      if (factor(part) != 0.0F && share != 0.0F)
-        sum = fused(share, scratch.sums[(row * parts + part) * value_width + column], sum);
-    }
-    put(result + column, undefined ? kNan<float> : sum);
-  }
 }
 
 }  // namespace giantrabbit::ops::cuda

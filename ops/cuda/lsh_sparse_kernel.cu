@@ -1,4 +1,5 @@
-// Launches of lsh_attention with sparsemax or entmax-1.5 weights.
+// Launches of lsh_attention with sparsemax or entmax-1.5 weights and of its gradient.
+#include "ops/cuda/lsh_sparse_backward_kernel.cuh"
 #include "ops/cuda/lsh_sparse_kernel.cuh"
 
 namespace giantrabbit::ops::cuda {
