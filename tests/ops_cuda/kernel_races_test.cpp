@@ -9,7 +9,11 @@
 
 #include "ops/cuda/kernels.h"
 #include "tests/cuda_emulator/launching.h"
+#include "tests/ops_cuda/attention_cases.h"
 #include "tests/ops_cuda/attention_pipeline.h"
+#include "tests/ops_cuda/cached_cases.h"
+#include "tests/ops_cuda/lsh_cases.h"
+#include "tests/ops_cuda/lsh_runs.h"
 #include "tests/ops_cuda/row_cases.h"
 
 extern "C" const char* __tsan_default_options();
@@ -84,6 +88,56 @@ TEST(KernelRacesTest, AttentionOfWideRowsHasNoRace) {
     AttentionPipeline<float> pipeline(inputs);
     pipeline.attend_and_keep(normalizer, kMostKeptKeys, true);
     for (const float number : pipeline.result) EXPECT_FALSE(std::isnan(number));
+  }
+}
+
+// Two blocks of a chunk, rows of several rounds of columns, two rounds that add to the same rows.
+TEST(KernelRacesTest, LshAttentionHasNoRace) {
+  std::mt19937_64 random(kRowSeed);
+  cuda_emulator::set_schedule(cuda_emulator::kSchedules[2]);
+  const LshInputsOf<float> inputs({.name = "usual", .length = 9, .rounds = 2, .chunk_length = 9, .width = 66},
+                                  random);
+  const LshRunner<float> runner(inputs);
+  for (const Normalizer normalizer : {Normalizer::softmax, Normalizer::sparsemax}) {
+    const LshRun<float> run = runner.run(normalizer);
+    for (const std::vector<float>* numbers : run.all()) {
+      for (const float number : *numbers) EXPECT_FALSE(std::isnan(number));
+    }
+  }
+}
+
+TEST(KernelRacesTest, LshBucketsHaveNoRace) {
+  std::mt19937_64 random(kRowSeed);
+  std::normal_distribution<float> normal;
+  cuda_emulator::set_schedule(cuda_emulator::kSchedules[2]);
+  const LshHashingProblem problem{1, 1, 40, 70, {0, 0, 70}, 2, true, 2, {34, 4}, nullptr};
+  const auto random_numbers = [&](size_t count) {
+    std::vector<float> numbers(count);
+    for (float& number : numbers) number = normal(random);
+    return numbers;
+  };
+  const DeviceBuffer<float> vectors(random_numbers(40 * 70));
+  const DeviceBuffer<float> rotations(random_numbers(70 * 2 * 19));
+  const DeviceBuffer<int64_t> buckets(2 * 40);
+  launch_lsh_buckets(Dtype::float32, problem, vectors.get(), rotations.get(), buckets.get(), nullptr);
+  for (size_t i = 0; i < 80; ++i) {
+    EXPECT_GE(buckets.get()[i], i < 40 ? 0 : 136);
+    EXPECT_LT(buckets.get()[i], i < 40 ? 136 : 272);
+  }
+}
+
+// A page that is full and an open one, rows that share them, rows in one list and wide ones.
+TEST(KernelRacesTest, CachedAttentionHasNoRace) {
+  std::mt19937_64 random(kRowSeed);
+  cuda_emulator::set_schedule(cuda_emulator::kSchedules[2]);
+  for (const double scale : {1e-3, 1.0}) {
+    const CachedTensors<float> tensors(
+        {.lengths = {100}, .heads = 9, .width = 6, .value_width = 4, .scale = scale}, random);
+    PagedCache<float> cache(tensors, random);
+    cache.append_all(50);
+    for (const Normalizer normalizer : {Normalizer::softmax, Normalizer::sparsemax, Normalizer::entmax15}) {
+      for (const float number : cache.attend(normalizer)) EXPECT_FALSE(std::isnan(number));
+    }
   }
 }
 

@@ -45,7 +45,8 @@ TEST(CudaRegistrationTest, LoadsAndRegisters) {
   for (const char* name : {"sparsemax", "entmax15", "_sparsemax_backward", "_entmax15_backward",
                            "sparsemax_loss", "entmax15_loss", "_sparsemax_loss_backward", "squared_relu",
                            "_squared_relu_backward", "sparse_mask_attention", "sparse_mask_attention_support",
-                           "_sparse_mask_attention_forward", "_sparse_mask_attention_backward"}) {
+                           "_sparse_mask_attention_forward", "_sparse_mask_attention_backward", "lsh_buckets",
+                           "lsh_attention", "_lsh_attention_forward", "_lsh_attention_backward"}) {
     EXPECT_TRUE(has_kernel(name, "")) << name;
   }
   for (const char* name : {"sparsemax", "entmax15", "_sparsemax_backward", "_entmax15_backward"})
