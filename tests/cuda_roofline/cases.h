@@ -9,7 +9,8 @@
 
 namespace giantrabbit::roofline {
 
-enum class Kind { rows, attention };  // what the time is held against: a copy, or dense attention
+// What the time is held against: a copy, dense attention, its gradient, or reading all keys and values.
+enum class Kind { rows, attention, attention_gradient, decoding };
 
 struct Case {
   std::string name;
@@ -25,6 +26,12 @@ struct Case {
 };
 
 std::vector<Case> all_cases();
+
+// Its parts, one source each.
+void add_row_cases(std::vector<Case>& cases);
+void add_attention_cases(std::vector<Case>& cases);
+void add_lsh_cases(std::vector<Case>& cases);
+void add_cache_cases(std::vector<Case>& cases);
 
 constexpr int64_t kReportedLengths[] = {1024, 2048, 4096, 8192, 16384, 32768, 65536};
 constexpr int64_t kHeadWidth = 64;

@@ -8,22 +8,35 @@
 namespace giantrabbit::roofline {
 namespace {
 
-// What the time stands against: a read and a write of the same numbers, or dense attention in bfloat16, of
-// which a causal mask leaves half.
+// What the time stands against: a read and a write of the same numbers, dense attention in bfloat16, of which
+// a causal mask leaves half, its gradient with five products for two, or reading all keys and values once.
 double baseline_seconds(const Case& operation, const Device& device, double length, double units) {
-  if (operation.kind == Kind::rows)
-    return 2 * length * units * operation.entry_bytes / device.per_second[kDramBytes];
-  return units * 4 * length * length * static_cast<double>(kHeadWidth) / 2 / device.dense_flops;
+  constexpr auto kWidth = static_cast<double>(kHeadWidth);
+  const double dense = units * 4 * length * length * kWidth / 2 / device.dense_flops;
+  switch (operation.kind) {
+    case Kind::rows:
+      return 2 * length * units * operation.entry_bytes / device.per_second[kDramBytes];
+    case Kind::attention:
+      return dense;
+    case Kind::attention_gradient:
+      return 2.5 * dense;
+    case Kind::decoding:
+      return 2 * length * units * kWidth * operation.entry_bytes / device.per_second[kDramBytes];
+  }
+  return 0;
+}
+
+const char* baseline_name(Kind kind) {
+  return kind == Kind::rows ? "copy" : kind == Kind::decoding ? "read" : "dense bf16";
 }
 
 bool print_case(const Case& operation) {
   const CountedCase counted = count_case(operation);
-  const bool rows = operation.kind == Kind::rows;
   fmt::print("\n{} (fit {:.1f} % off at length {})\n", operation.name, 100 * counted.difference,
              operation.counted.back());
-  fmt::print("{:>7} {:>7}", "length", rows ? "rows" : "heads");
+  fmt::print("{:>7} {:>7}", "length", operation.kind == Kind::rows ? "rows" : "heads");
   for (const Device& device : kDevices) {
-    fmt::print(" | {:>8} {:<15} {:>10} {:>6}", device.name, "bound by", rows ? "copy" : "dense bf16",
+    fmt::print(" | {:>8} {:<15} {:>10} {:>6}", device.name, "bound by", baseline_name(operation.kind),
                "times");
   }
   fmt::print("\n");
@@ -54,8 +67,9 @@ int main() {
       "and the\n"
       "ceilings of the devices (tests/cuda_roofline/roofline.cpp). `times`: predicted time over that of a "
       "copy of the\n"
-      "same numbers, or of a FlashAttention-2-like dense attention in bfloat16 at 35 % of the H100's "
-      "peak.\n");
+      "same numbers, of a read of all keys and values, or of a FlashAttention-2-like dense attention in "
+      "bfloat16\n"
+      "at 35 % of the H100's peak.\n");
   bool fine = true;
   for (const Case& operation : all_cases()) fine &= print_case(operation);
   return fine ? 0 : 1;
