@@ -1,6 +1,8 @@
-// Prints what the kernels would take at best on an H100 and an H200: predicted, not measured. In: nothing;
-// the emulator runs every case at a few small lengths and counts. Out: a table per operator, exit code 1
-// where a fit does not meet the length that checks it.
+// Prints what the kernels would take at best on an H100 and an H200: predicted, not measured. In: a text, for
+// cases that have it in their names, or nothing; the emulator runs every case at a few small lengths and
+// counts. Out: a table per operator, exit code 1 where a fit does not meet the length that checks it.
+#include <cstdio>
+
 #include <fmt/format.h>
 
 #include "tests/cuda_roofline/counting.h"
@@ -60,7 +62,7 @@ bool print_case(const Case& operation) {
 }  // namespace
 }  // namespace giantrabbit::roofline
 
-int main() {
+int main(int count, char** arguments) {
   using namespace giantrabbit::roofline;
   fmt::print(
       "Predicted, not measured: milliseconds at best, from traffic and arithmetic that the emulator counted "
@@ -71,6 +73,10 @@ int main() {
       "bfloat16\n"
       "at 35 % of the H100's peak.\n");
   bool fine = true;
-  for (const Case& operation : all_cases()) fine &= print_case(operation);
+  for (const Case& operation : all_cases()) {
+    if (count > 1 && operation.name.find(arguments[1]) == std::string::npos) continue;
+    fine &= print_case(operation);
+    std::fflush(stdout);
+  }
   return fine ? 0 : 1;
 }
