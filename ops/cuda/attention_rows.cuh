@@ -44,7 +44,7 @@ struct RowState {
   }
 };
 
-// s of Note [Gradient]: the gradient of a score is s * (g - mean), the mean of g with the weights s.
+// s: the gradient of a score is s * (g - mean), g that of its weight and mean the mean of g by s.
 template <class Rule, class M>
 __device__ double gradient_root(M weight) {
   if constexpr (std::is_void_v<Rule>) {

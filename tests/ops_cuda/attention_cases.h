@@ -29,7 +29,8 @@ struct AttentionCase {
   int64_t block_rows = 0;  // of lists; 0: none
   int64_t block_columns = 1;
   bool lists_per_head = false;
-  bool with_bias = false;  // one for all sequences; every eighth number is -inf
+  uint64_t listed_of_five = 2;  // blocks
+  bool with_bias = false;       // one for all sequences; every eighth number is -inf
 };
 
 inline std::ostream& operator<<(std::ostream& out, const AttentionCase& attention) {
@@ -158,14 +159,14 @@ struct AttentionInputs {
     return weights;
   }
 
-  // About two in five blocks; every fifth row is empty.
+  // Every fifth row is empty.
   void draw_lists(std::mt19937_64& random) {
     const int64_t heads = sizes.lists_per_head ? sizes.batch * sizes.heads : 1;
     for (int64_t head = 0; head < heads; ++head) {
       row_offsets.push_back(static_cast<int64_t>(key_indices.size()));
       for (int64_t row = 0; row < list_rows(); ++row) {
         for (int64_t index = 0; row % 5 != 3 && index * sizes.block_columns < sizes.keys; ++index)
-          if (random() % 5 < 2) key_indices.push_back(index);
+          if (random() % 5 < sizes.listed_of_five) key_indices.push_back(index);
         row_offsets.push_back(static_cast<int64_t>(key_indices.size()));
       }
     }

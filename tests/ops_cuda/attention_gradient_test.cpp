@@ -36,8 +36,11 @@ constexpr AttentionCase kCases[] = {
     {.name = "more queries than keys", .queries = 40, .keys = 6, .causal = true},
     {.name = "window", .queries = 70, .keys = 70, .window = 5},
     {.name = "causal window", .queries = 30, .keys = 75, .causal = true, .window = 33},
-    {.name = "lists", .queries = 37, .keys = 41, .block_rows = 1},
-    {.name = "lists of blocks", .queries = 17, .keys = 70, .block_rows = 3, .block_columns = 4},
+    // Query 256 begins another round over the flags of wide blocks; keys 0 to 7 are seen up to it.
+    {.name = "long window", .queries = 263, .keys = 20, .width = 2, .value_width = 2, .window = 7},
+    {.name = "lists", .queries = 33, .keys = 18, .block_rows = 1},
+    {.name = "lists of all keys", .queries = 5, .keys = 97, .block_rows = 1, .listed_of_five = 5},
+    {.name = "lists of blocks", .queries = 17, .keys = 34, .block_rows = 3, .block_columns = 4},
     {.name = "bias", .queries = 9, .keys = 45, .batch = 2, .heads = 2, .with_bias = true},
     {.name = "everything",
      .queries = 21,

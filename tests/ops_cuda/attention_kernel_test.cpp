@@ -40,6 +40,7 @@ constexpr AttentionCase kCases[] = {
     {.name = "causal window", .queries = 30, .keys = 75, .causal = true, .window = 33},
     {.name = "lengths", .queries = 9, .keys = 45, .with_lengths = true, .batch = 3, .heads = 2},
     {.name = "lists", .queries = 19, .keys = 71, .block_rows = 1},
+    {.name = "lists of all keys", .queries = 5, .keys = 97, .block_rows = 1, .listed_of_five = 5},
     {.name = "lists of blocks", .queries = 17, .keys = 130, .block_rows = 3, .block_columns = 4},
     {.name = "lists of wide blocks", .queries = 9, .keys = 200, .block_rows = 5, .block_columns = 67},
     {.name = "lists with many keys", .queries = 3, .keys = 700, .width = 3, .spread = 0.01, .block_rows = 1},
