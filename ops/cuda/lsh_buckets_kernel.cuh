@@ -1,8 +1,9 @@
 // lsh_buckets: 32 vectors of one head per block, one per lane, in one round of hashing; the warps share the
-// columns of the rotations. Rotated numbers are sums in the order of the columns of the vectors, by fused
-// multiply-adds in the computing type, as on the CPU with its largest instruction sets; another order can
-// change a bucket only where the two largest numbers lie within rounding of each other. The largest of
-// [x, -x] wins, the smallest bucket of equal ones; a first number that is NaN wins, other NaNs lose.
+// columns of the rotations. A rotated number is one chain of fused multiply-adds in the order of the columns,
+// in the computing type: the bits of the CPU's matrix product with AVX2 or AVX-512
+// (ops/cpu/matrix_functions.h) and so its buckets; without them the CPU rounds products, and a bucket can
+// differ where the two largest numbers lie within rounding of each other. The largest of [x, -x] wins, the
+// smallest bucket of equal ones; a first number that is NaN wins, other NaNs lose.
 #pragma once
 
 #include "ops/cuda/device.cuh"

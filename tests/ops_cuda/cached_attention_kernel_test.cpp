@@ -144,6 +144,14 @@ TYPED_TEST(CachedAttentionCudaTest, HostileNumbers) {
   expect_changed("flat", 0.001, nothing);
   expect_changed("sharp", 10.0, nothing);
   expect_changed("scale 0", 0.0, nothing);
+  // The codes of the best key see its two huge numbers only, which cancel.
+  expect_changed("hidden by huge channels", 1.0, [](Tensors& of) {
+    for (TypeParam& number : of.query) number = stored<TypeParam>(1.0);
+    for (TypeParam& number : of.key) number = stored<TypeParam>(-1.0);
+    for (size_t c = 0; c < 8; ++c) of.key[90 * 8 + c] = stored<TypeParam>(0.1875);
+    for (size_t c = 0; c < 8; ++c)
+      of.key[20 * 8 + c] = stored<TypeParam>(c == 0 ? 100.0 : c == 1 ? -100.0 : 0.3);
+  });
   if (this->kFew) return;  // and the range of float16 is too small
   expect_changed("negative scale", -0.4, nothing);
   expect_changed("zero keys", 0.4, [&](Tensors& of) { multiply(of.key, 0.0); });
@@ -180,6 +188,19 @@ TYPED_TEST(CachedAttentionCudaTest, HostileNumbers) {
     for (size_t i = 0; i < of.key.size(); ++i)
       of.key[i] = stored<TypeParam>(read(of.key[i]) * static_cast<double>(i) / 1000.0);
   });
+}
+
+// Scores so close to one another that every key has a weight, and more of them than the lists of a block
+// hold.
+TYPED_TEST(CachedAttentionCudaTest, RowsWiderThanTheLists) {
+  if (this->kFew) GTEST_SKIP() << "takes long";
+  const CachedTensors<TypeParam> tensors(
+      {.lengths = {1300}, .heads = 1, .width = 2, .value_width = 2, .scale = 1e-6}, this->random);
+  for (const Normalizer normalizer : {Normalizer::sparsemax, Normalizer::entmax15}) {
+    // 1300 terms of 1/1300 each, rounded once each.
+    EXPECT_TRUE(close(row_of(this->attend(normalizer, tensors), 0, 2), tensors.wanted(normalizer, 0, 0, 0),
+                      2e-6, kRounding<TypeParam>));
+  }
 }
 
 TYPED_TEST(CachedAttentionCudaTest, NumbersThatAreNotFinite) {

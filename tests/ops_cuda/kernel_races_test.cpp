@@ -124,7 +124,7 @@ TEST(KernelRacesTest, LshBucketsHaveNoRace) {
   }
 }
 
-// A page that is full and an open one, rows that share them, rows in one list and wide ones.
+// A page that is full and an open one, more rows than warps that share them, few and many keys with weights.
 TEST(KernelRacesTest, CachedAttentionHasNoRace) {
   std::mt19937_64 random(kRowSeed);
   cuda_emulator::set_schedule(cuda_emulator::kSchedules[2]);

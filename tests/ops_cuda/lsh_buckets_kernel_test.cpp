@@ -1,5 +1,6 @@
-// The CUDA kernel of lsh_buckets under the emulator: against the definition, exactly where rounding plays no
-// part, and otherwise wherever the largest two numbers lie apart; the same bits under every schedule.
+// The CUDA kernel of lsh_buckets under the emulator: against the definition in double wherever the largest
+// two numbers lie apart, and everywhere against the same chain of multiply-adds, which is the CPU's; the same
+// bits under every schedule.
 #include <iostream>
 #include <random>
 #include <vector>
@@ -94,19 +95,22 @@ struct HashInputs {
     return result;
   }
 
+  // One chain of fused multiply-adds in T.
+  template <class T>
   double rotated(int64_t b, int64_t h, int64_t round, int64_t i, int64_t column) const {
-    double sum = 0.0;
+    T sum{};
     for (int64_t c = 0; c < sizes.width; ++c) {
       const int64_t turn =
           (((sizes.shared ? 0 : h) * sizes.width + c) * sizes.rounds + round) * columns + column;
-      sum +=
-          read(vectors[static_cast<size_t>(((b * sizes.length + i) * sizes.heads + h) * sizes.width + c)]) *
-          static_cast<double>(rotations[static_cast<size_t>(turn)]);
+      const int64_t number = ((b * sizes.length + i) * sizes.heads + h) * sizes.width + c;
+      sum = std::fma(static_cast<T>(read(vectors[static_cast<size_t>(number)])),
+                     static_cast<T>(rotations[static_cast<size_t>(turn)]), sum);
     }
-    return sum;
+    return static_cast<double>(sum);
   }
 
   // The bucket, and how far the decision was from another one.
+  template <class T>
   std::pair<int64_t, double> bucket(int64_t b, int64_t h, int64_t round, int64_t i) const {
     int64_t result = 0;
     int64_t before = 1;
@@ -115,7 +119,8 @@ struct HashInputs {
     for (const int64_t count : sizes.bucket_counts) {
       Row numbers;
       for (const double sign : {1.0, -1.0}) {
-        for (int64_t j = 0; j < count / 2; ++j) numbers.push_back(sign * rotated(b, h, round, i, first + j));
+        for (int64_t j = 0; j < count / 2; ++j)
+          numbers.push_back(sign * rotated<T>(b, h, round, i, first + j));
       }
       const auto best = std::max_element(numbers.begin(), numbers.end());  // the first of equal ones
       const double largest = *best;
@@ -173,7 +178,9 @@ TYPED_TEST(LshBucketsCudaTest, MatchesTheDefinition) {
       for (int64_t h = 0; h < sizes.heads; ++h) {
         for (int64_t round = 0; round < sizes.rounds; ++round) {
           for (int64_t i = 0; i < sizes.length; ++i, ++at) {
-            const auto [bucket, margin] = inputs.bucket(b, h, round, i);
+            const auto [bucket, margin] = inputs.template bucket<double>(b, h, round, i);
+            const auto same_chain = inputs.template bucket<typename HashInputs<TypeParam>::M>(b, h, round, i);
+            EXPECT_EQ(buckets[static_cast<size_t>(at)], same_chain.first) << sizes.name;
             if (margin < doubt) continue;
             ++judged;
             EXPECT_EQ(buckets[static_cast<size_t>(at)], bucket)
