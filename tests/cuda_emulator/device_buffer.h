@@ -1,6 +1,6 @@
 // Global memory of a test: exactly the entries that the kernel may touch, NaN until written. Under the
 // emulator it is the host's (guarded_memory.h), in builds for a device (GR_ON_DEVICE) the device's
-// (device_memory.h); what get() returns is for kernels, tests read values().
+// (device_memory.h).
 #pragma once
 
 #include <type_traits>
