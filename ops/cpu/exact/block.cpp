@@ -93,9 +93,9 @@ BlockStages::BlockStages(const AttentionProblem<float>& problem, const Functions
     allocate(*array, kBlockQueries);
   }
   allocate(rows_.offset, kBlockQueries);
-  allocate(pass_.words, kBlockQueries * kPassBlocks);
+  allocate(pass_.words, kBlockQueries * kWordStride);
   allocate(pass_.marked, kBlockQueries);
-  allocate(pass_.limits, kBlockQueries * kPassBlocks);
+  allocate(pass_.limits, kBlockQueries * kLimitStride);
   for (Candidates& candidates : lists_) {
     allocate(candidates.offsets, kBlockQueries + 1);
     allocate(candidates.keys, capacity_);
