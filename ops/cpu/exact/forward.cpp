@@ -267,21 +267,8 @@ AttentionCall float_rows(const AttentionCall& call) {
   return rows;
 }
 
-namespace {
-
-// Keys are gathered in any order, several times more of them than values: rows far apart would use a part of
-// the caches' sets only.
-at::Tensor neighbouring_rows(const at::Tensor& keys) {
-  constexpr int64_t kNear = 64 * 1024;  // numbers in a head
-  const bool near = keys.stride(2) == keys.size(3) || keys.size(2) * keys.size(3) < kNear;
-  return near ? keys : keys.contiguous();
-}
-
-}  // namespace
-
 SparseSupport exact_forward(const AttentionCall& call, at::Tensor& output, Keep keep) {
-  AttentionCall rows = float_rows(call);
-  rows.key = neighbouring_rows(rows.key);
+  const AttentionCall rows = float_rows(call);
   const bool in_place =
       output.scalar_type() == at::kFloat && output.stride(-1) == 1 && rows.value_width() == output.size(-1);
   at::Tensor result = in_place ? output

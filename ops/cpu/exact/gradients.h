@@ -47,16 +47,7 @@ inline void row_gradient(exact::Rows keys, int64_t width, exact::Rows values, in
 template <exact::Rule rule>
 inline void row_gradients_of(exact::Rows keys, int64_t width, exact::Rows values, int64_t value_width,
                              const exact::RowGradients& of) {
-  constexpr int64_t kAhead = 2;
-  for (int64_t i = 0; i < of.rows; ++i) {
-    if (i + kAhead < of.rows) {
-      const int64_t first = of.offsets[i + kAhead];
-      const int64_t count = of.offsets[i + kAhead + 1] - first;
-      fetch_rows(values, of.keys + first, count, value_width);
-      if (of.query_grads.data != nullptr) fetch_rows(keys, of.keys + first, count, width);
-    }
-    row_gradient<rule>(keys, width, values, value_width, of, i);
-  }
+  for (int64_t i = 0; i < of.rows; ++i) row_gradient<rule>(keys, width, values, value_width, of, i);
 }
 
 inline void row_gradients(exact::Rows keys, int64_t width, exact::Rows values, int64_t value_width,
@@ -70,14 +61,7 @@ inline void row_gradients(exact::Rows keys, int64_t width, exact::Rows values, i
 
 inline void key_gradients(exact::Rows queries, int64_t width, exact::Rows output_grads, int64_t value_width,
                           const exact::KeyGradients& of) {
-  constexpr int64_t kAhead = 2;
   for (int64_t j = 0; j < of.keys; ++j) {
-    if (j + kAhead < of.keys) {
-      const int64_t next = of.offsets[j + kAhead];
-      const int64_t entries = of.offsets[j + kAhead + 1] - next;
-      if (of.key_grads.data != nullptr) fetch_rows(queries, of.rows + next, entries, width);
-      if (of.value_grads.data != nullptr) fetch_rows(output_grads, of.rows + next, entries, value_width);
-    }
     const int64_t first = of.offsets[j];
     const int64_t count = of.offsets[j + 1] - first;
     if (of.key_grads.data != nullptr) {

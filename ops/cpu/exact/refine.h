@@ -1,6 +1,6 @@
-// Stages "refine" and "output". Marked keys in; their fp32 scores, the rows' exact thresholds over all keys
-// seen so far, and in the end weights and the weighted sums of the values out. Invariant: after a pass a
-// row's list holds every key seen so far whose score is above the row's bound, keys rising.
+// Stage "refine". Marked keys in; their fp32 scores and the rows' exact thresholds over all keys seen so far
+// out. Invariant: after a pass a row's list holds every key seen so far whose score is above the row's bound,
+// keys rising.
 #pragma once
 
 #include "ops/cpu/exact/threshold.h"
@@ -267,47 +267,6 @@ inline bool refine(exact::Rows keys, const exact::QueryRows& rows, const exact::
   return rows.rule == exact::Rule::sparsemax
              ? refine_rows<exact::Rule::sparsemax>(keys, rows, pass, from, scratch, to, capacity)
              : refine_rows<exact::Rule::entmax15>(keys, rows, pass, from, scratch, to, capacity);
-}
-
-// Weights of a row from its list; keys whose weight is 0 leave. Returns the size of the support.
-inline int64_t row_weights(const exact::QueryRows& rows, int64_t i, const exact::Candidates& from,
-                           const exact::RowScratch& scratch) {
-  const int64_t begin = from.offsets[i];
-  const int64_t count = from.offsets[i + 1] - begin;
-  int64_t support = 0;
-  for (int64_t j = 0; j < count; j += kLanes) {
-    const Vec<float> relative = load(from.scores + begin + j) - rows.maximum[i];
-    Vec<float> weights =
-        rows.rule == exact::Rule::sparsemax ? relative - rows.tau[i] : relative * 0.5f - rows.tau[i];
-    uint64_t bits = bits_above(weights, Vec<float>{});
-    if (j + kLanes > count) bits &= ~(kAllKeys << (count - j));
-    if (rows.rule == exact::Rule::entmax15) weights *= weights;
-    compress(scratch.keys + support, load(from.keys + begin + j), bits);
-    support += compress(scratch.scores + support, weights, bits);
-  }
-  return support;
-}
-
-inline int64_t output(exact::Rows values, const exact::QueryRows& rows, const exact::Candidates& from,
-                      const exact::RowScratch& scratch, const exact::BlockOutput& to) {
-  constexpr int64_t kAhead = 2;
-  int64_t total = 0;
-  for (int64_t i = 0; i < rows.rows; ++i) {
-    if (i + kAhead < rows.rows) {
-      const int64_t begin = from.offsets[i + kAhead];
-      fetch_rows(values, from.keys + begin, from.offsets[i + kAhead + 1] - begin, to.width);
-      fetch_row(to.output + (i + kAhead) * to.row, to.width);
-    }
-    const int64_t support = row_weights(rows, i, from, scratch);
-    gathered_sum(values, scratch.keys, scratch.scores, support, to.width, to.output + i * to.row);
-    if (to.keys != nullptr) {
-      copy_list(to.keys + total, scratch.keys, support);
-      copy_list(to.weights + total, scratch.scores, support);
-    }
-    to.counts[i] = support;
-    total += support;
-  }
-  return total;
 }
 
 }  // namespace
