@@ -52,9 +52,11 @@ class WeightBlock {
     columns.find(block.batch, block.head, block.queries);
     weights.set_columns(columns.count());
     visible.resize(static_cast<size_t>(block.count()));
+    seen_.resize(visible.size());
     for (const Strip& strip : columns.strips()) {
       multiply_strip(strip, queries, problem_.width, keys, weights);
-      for (int64_t i = strip.rows.begin; i < strip.rows.end; ++i) normalize(block, strip, i, see);
+      for (int64_t i = strip.rows.begin; i < strip.rows.end; ++i) finish_scores(block, strip, i, see);
+      normalize(strip);
     }
   }
 
@@ -145,9 +147,9 @@ class WeightBlock {
     }
   }
 
-  void normalize(const QueryBlock& block, const Strip& strip, int64_t i, const SeeScores<A>& see) {
+  void finish_scores(const QueryBlock& block, const Strip& strip, int64_t i, const SeeScores<A>& see) {
     A* row = weights.row(i);
-    Range& range = visible[static_cast<size_t>(i)] = columns.visible(i);
+    Range& range = seen_[static_cast<size_t>(i)] = columns.visible(i);
     const int64_t query = block.queries.begin + i;
     if (problem_.bias.data != nullptr) {
       const A* bias = problem_.bias.at(block.batch, block.head, query);
@@ -156,25 +158,39 @@ class WeightBlock {
       });
     }
     if (problem_.rules.has_lists()) range = hide_unlisted(block, query, range, row);
-    normalize_padded(strip, row, i, see);
+    visible[static_cast<size_t>(i)] = whole_paddings(range);
+    clear_hidden(strip, row, i);
+    if (range.empty()) return;
+    fill_edges(i, -std::numeric_limits<A>::infinity());
+    if (see) see(i, row, visible[static_cast<size_t>(i)]);
   }
 
-  // Rows are normalized in whole paddings, where hidden scores are -inf.
-  void normalize_padded(const Strip& strip, A* row, int64_t i, const SeeScores<A>& see) {
-    Range& range = visible[static_cast<size_t>(i)];
-    const Range seen = range;
-    range = whole_paddings(seen);
-    clear_hidden(strip, row, i);
-    if (seen.empty()) return;
-    const auto fill_edges = [&](A value) {
-      std::fill(row + range.begin, row + seen.begin, value);
-      std::fill(row + seen.end, row + range.end, value);
-    };
-    fill_edges(-std::numeric_limits<A>::infinity());
-    if (see) see(i, row, range);
-    normalize_row(problem_.normalizer, row + range.begin, range.end - range.begin);
-    const bool spoilt = row[seen.begin] != row[seen.begin];
-    if (spoilt) fill_edges(A(0));
+  // The padding that a row sees beside its keys.
+  void fill_edges(int64_t i, A value) {
+    const Range& seen = seen_[static_cast<size_t>(i)];
+    const Range& range = visible[static_cast<size_t>(i)];
+    std::fill(weights.row(i) + range.begin, weights.row(i) + seen.begin, value);
+    std::fill(weights.row(i) + seen.end, weights.row(i) + range.end, value);
+  }
+
+  // Rows are normalized in whole paddings, where hidden scores are -inf; neighbours that see the same ones
+  // together.
+  void normalize(const Strip& strip) {
+    for (int64_t i = strip.rows.begin, end = 0; i < strip.rows.end; i = end) {
+      const Range range = visible[static_cast<size_t>(i)];
+      const auto same = [&](const Range& other) {
+        return other.begin == range.begin && other.end == range.end;
+      };
+      for (end = i + 1; end < strip.rows.end && same(visible[static_cast<size_t>(end)]);) ++end;
+      if (range.empty()) continue;
+      A* rows = weights.row(i) + range.begin;
+      normalize_rows(problem_.normalizer, rows, rows, {end - i, range.end - range.begin, weights.stride()});
+      for (int64_t row = i; row < end; ++row) {
+        const A first = weights.row(row)[seen_[static_cast<size_t>(row)].begin];
+        const bool spoilt = first != first;
+        if (spoilt) fill_edges(row, A(0));
+      }
+    }
   }
 
   // -inf over the scores inside `range` of keys that are not listed; narrows the range to the rest.
@@ -191,6 +207,7 @@ class WeightBlock {
 
   const AttentionProblem<T>& problem_;
   ScratchMatrix<A> packed_;
+  std::vector<Range> seen_;  // columns that a query may see, by the rules and the ends of its list
 };
 
 }  // namespace giantrabbit::ops::cpu

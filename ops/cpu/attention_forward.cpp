@@ -77,8 +77,16 @@ SupportTensors join(const std::vector<HeadSupport<T>>& heads, const at::Tensor& 
 
 }  // namespace
 
+at::Tensor room_for_weights(const AttentionCall& call) {
+  constexpr int64_t kMostKeys = 128;  // a row of them is about as long as a few rows of the operands
+  if (call.keys() > kMostKeys) return {};
+  return at::empty({call.batch(), call.heads(), call.queries(), padded_columns(call.keys())},
+                   call.query.scalar_type() == at::kDouble ? at::kDouble : at::kFloat);
+}
+
 template <class T>
-void attention_forward(const AttentionCall& call, at::Tensor& output) {
+void attention_forward(const AttentionCall& call, at::Tensor& output, const at::Tensor& weights) {
+  using A = Accumulate<T>;
   const AttentionProblem<T> problem = make_problem<T>(call);
   const HeadsView<T> target = heads_view<T>(output);
   const int64_t units = problem.batch * problem.key_heads;
@@ -86,6 +94,10 @@ void attention_forward(const AttentionCall& call, at::Tensor& output) {
   if (units * unit_blocks == 0) return;
   // Fewer heads than threads: several threads share a head, each packing its keys for itself.
   const int64_t parts = std::min(unit_blocks, (at::get_num_threads() + units - 1) / units);
+  const HeadsView<A> kept = weights.defined() ? heads_view<A>(weights) : HeadsView<A>{};
+  const auto keep = [&](const QueryBlock& part, const WeightBlock<T>& block, const SparseBlock<T>*) {
+    if (kept.data != nullptr) block.save({kept.at(part.batch, part.head, part.queries.begin), kept.row});
+  };
   at::parallel_for(0, units * parts, 1, [&](int64_t begin, int64_t end) {
     DenseForward<T> forward(problem, target);
     for (int64_t task = begin; task < end; ++task) {
@@ -95,7 +107,7 @@ void attention_forward(const AttentionCall& call, at::Tensor& output) {
       // In turns: later blocks of a causal mask are longer.
       for (int64_t i = task % parts; i < unit_blocks; i += parts) {
         const int64_t head = key_head * problem.group() + i / problem.blocks();
-        forward.run(query_block(problem, batch, head, i % problem.blocks()));
+        forward.run(query_block(problem, batch, head, i % problem.blocks()), {}, keep);
       }
     }
   });
@@ -122,10 +134,10 @@ SupportTensors attention_support(const AttentionCall& call, at::Tensor& output) 
   return join(supports, output);
 }
 
-template void attention_forward<float>(const AttentionCall&, at::Tensor&);
-template void attention_forward<double>(const AttentionCall&, at::Tensor&);
-template void attention_forward<c10::BFloat16>(const AttentionCall&, at::Tensor&);
-template void attention_forward<c10::Half>(const AttentionCall&, at::Tensor&);
+template void attention_forward<float>(const AttentionCall&, at::Tensor&, const at::Tensor&);
+template void attention_forward<double>(const AttentionCall&, at::Tensor&, const at::Tensor&);
+template void attention_forward<c10::BFloat16>(const AttentionCall&, at::Tensor&, const at::Tensor&);
+template void attention_forward<c10::Half>(const AttentionCall&, at::Tensor&, const at::Tensor&);
 template SupportTensors attention_support<float>(const AttentionCall&, at::Tensor&);
 template SupportTensors attention_support<double>(const AttentionCall&, at::Tensor&);
 template SupportTensors attention_support<c10::BFloat16>(const AttentionCall&, at::Tensor&);

@@ -7,17 +7,22 @@
 
 namespace giantrabbit::ops::cpu {
 
-// T: float, double, c10::BFloat16, c10::Half.
+// Room for all weights of a call, [B, H, M, N in whole paddings] in the accumulation dtype, where rows are so
+// short that keeping them for the backward pass costs less than computing them again; else undefined.
+at::Tensor room_for_weights(const AttentionCall& call);
+
+// T: float, double, c10::BFloat16, c10::Half. `weights`, if defined, receives what the backward pass takes.
 template <class T>
-void attention_forward(const AttentionCall& call, at::Tensor& output);
+void attention_forward(const AttentionCall& call, at::Tensor& output, const at::Tensor& weights);
 
 // The counters stay undefined.
 template <class T>
 SupportTensors attention_support(const AttentionCall& call, at::Tensor& output);
 
 // Fills the gradients that are defined; the last one, of the scores, is [B, H, M, N] in the accumulation
-// dtype.
+// dtype. `weights`: as attention_forward() left them; undefined: they are computed.
 template <class T>
-void attention_backward(const at::Tensor& grad, const AttentionCall& call, AttentionGradients& gradients);
+void attention_backward(const at::Tensor& grad, const AttentionCall& call, const at::Tensor& weights,
+                        AttentionGradients& gradients);
 
 }  // namespace giantrabbit::ops::cpu

@@ -4,10 +4,8 @@
 // caller cuts a matrix.
 #include "ops/cpu/matrix_functions.h"
 
-#include <utility>
-
+#include "ops/cpu/lane_transpose.h"
 #include "ops/cpu/matrix_sparse_rows.h"
-#include "ops/cpu/row_vectors.h"
 
 namespace giantrabbit::ops::cpu::GR_CAPABILITY {
 namespace {
@@ -134,31 +132,6 @@ void product(ProductSize size, StridedMatrix<T> left, RowMatrix<const T> right, 
     right.data += depth * right.row;
     begin += depth;
   } while (begin < size.depth);
-}
-
-// A step of a transposition: swaps the blocks of `distance` lanes beside the diagonal of two rows.
-template <int distance, class V, size_t... lane>
-inline void swap_blocks(V& upper, V& lower, std::index_sequence<lane...>) {
-  constexpr int kCount = sizeof...(lane);
-  const V first = __builtin_shufflevector(
-      upper, lower, (int(lane) & distance ? kCount + int(lane) - distance : int(lane))...);
-  lower = __builtin_shufflevector(upper, lower,
-                                  (int(lane) & distance ? kCount + int(lane) : int(lane) + distance)...);
-  upper = first;
-}
-
-template <class T, int distance>
-inline void transpose_lanes(Vec<T>* rows) {
-  constexpr int kCount = Lanes<T>::count;
-  if constexpr (distance < kCount) {
-#pragma GCC unroll 16
-    for (int i = 0; i < kCount; ++i) {
-      if ((i & distance) == 0) {
-        swap_blocks<distance>(rows[i], rows[i + distance], std::make_index_sequence<kCount>());
-      }
-    }
-    transpose_lanes<T, 2 * distance>(rows);
-  }
 }
 
 // A block of rows x columns, at most a vector's lanes each; missing rows become zeros.

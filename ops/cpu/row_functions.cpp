@@ -4,6 +4,7 @@
 // ops/reference/sparsemax.cpp.
 #include "ops/cpu/row_functions.h"
 
+#include "ops/cpu/row_lanes.h"
 #include "ops/cpu/row_streams.h"
 #include "ops/cpu/row_threshold.h"
 #include "ops/cpu/row_wide.h"
@@ -119,6 +120,27 @@ void entmax15_row(const T* scores, T* weights, int64_t n, Store store) {
   });
 }
 
+template <class T, void (*row)(const T*, T*, int64_t, Store)>
+void each_row(const T* scores, T* weights, RowShape shape) {
+  for (int64_t i = 0; i < shape.count; ++i)
+    row(scores + i * shape.stride, weights + i * shape.stride, shape.n, Store::cached);
+}
+
+template <class Rule, void (*row)(const float*, float*, int64_t, Store)>
+void sparse_rows(const float* scores, float* weights, RowShape shape) {
+  if (shape.n != kShortRow) return each_row<float, row>(scores, weights, shape);
+  for (int64_t first = 0; first < shape.count; first += RowGroup::kRows) {
+    const int64_t left = shape.count - first;
+    const int64_t offset = first * shape.stride;
+    uint64_t special = group_weights<Rule>(scores + offset, weights + offset, shape.stride,
+                                           left < RowGroup::kRows ? left : RowGroup::kRows);
+    for (; special != 0; special &= special - 1) {
+      const int64_t i = offset + __builtin_ctzll(special) * shape.stride;
+      row(scores + i, weights + i, shape.n, Store::cached);
+    }
+  }
+}
+
 // Backward. `weights == 0` selects, rather than multiplies, so that an infinite gradient outside the support
 // is harmless.
 
@@ -192,6 +214,10 @@ RowLossSums loss_sums(bool squares, const T* logits, const T* weights, int64_t n
 const RowFunctions row_functions = {
     {softmax_row<float>, sparsemax_row<float>, entmax15_row<float>},
     {softmax_row<double>, sparsemax_row<double>, entmax15_row<double>},
+    {each_row<float, softmax_row<float>>, sparse_rows<SparsemaxRule, sparsemax_row<float>>,
+     sparse_rows<Entmax15Rule, entmax15_row<float>>},
+    {each_row<double, softmax_row<double>>, each_row<double, sparsemax_row<double>>,
+     each_row<double, entmax15_row<double>>},
     {softmax_row_backward<float>, sparsemax_row_backward<float>, entmax15_row_backward<float>},
     {softmax_row_backward<double>, sparsemax_row_backward<double>, entmax15_row_backward<double>},
     loss_sums<float>,

@@ -28,6 +28,14 @@ void normalize_row(Normalizer normalizer, const double* scores, double* weights,
   chosen_functions().normalize_double[static_cast<int64_t>(normalizer)](scores, weights, n, store);
 }
 
+void normalize_rows(Normalizer normalizer, const float* scores, float* weights, RowShape shape) {
+  chosen_functions().normalize_rows_float[static_cast<int64_t>(normalizer)](scores, weights, shape);
+}
+
+void normalize_rows(Normalizer normalizer, const double* scores, double* weights, RowShape shape) {
+  chosen_functions().normalize_rows_double[static_cast<int64_t>(normalizer)](scores, weights, shape);
+}
+
 void normalize_row_backward(Normalizer normalizer, const float* weights, const float* grad,
                             float* grad_scores, int64_t n) {
   chosen_functions().backward_float[static_cast<int64_t>(normalizer)](weights, grad, grad_scores, n);

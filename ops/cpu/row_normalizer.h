@@ -21,6 +21,10 @@ void normalize_row(Normalizer normalizer, const float* scores, float* weights, i
 void normalize_row(Normalizer normalizer, const double* scores, double* weights, int64_t n,
                    Store store = Store::cached);
 
+// The same for several rows; the bits of a row do not depend on the others.
+void normalize_rows(Normalizer normalizer, const float* scores, float* weights, RowShape shape);
+void normalize_rows(Normalizer normalizer, const double* scores, double* weights, RowShape shape);
+
 // Gradient of the weights to gradient of the scores, at most 8 additions in T before a sum goes on in double;
 // `grad_scores` may be `grad`. Entries whose weight is 0
 // get gradient 0, whatever their incoming gradient is; NaN weights give NaN.

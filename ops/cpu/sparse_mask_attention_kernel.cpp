@@ -20,20 +20,29 @@ at::Tensor checked_output(const char* name, const AttentionCall& call) {
   return empty_like_heads(call.query, call.result_sizes());
 }
 
+// Every visible score in full precision; what goes into `weights`, if it is defined, is for the backward pass.
+void run_dense(const AttentionCall& call, at::Tensor& output, const at::Tensor& weights) {
+  AT_DISPATCH_FLOATING_TYPES_AND2(at::kBFloat16, at::kHalf, call.query.scalar_type(), kName,
+                                  [&] { cpu::attention_forward<scalar_t>(call, output, weights); });
+}
+
 at::Tensor attention_cpu(const AttentionCall& call) {
   at::Tensor output = checked_output(kName, call);
   if (cpu::exact_applies(call)) {
     cpu::exact_forward(call, output, cpu::Keep::nothing);
-    return output;
+  } else {
+    run_dense(call, output, {});
   }
-  AT_DISPATCH_FLOATING_TYPES_AND2(at::kBFloat16, at::kHalf, call.query.scalar_type(), kName,
-                                  [&] { cpu::attention_forward<scalar_t>(call, output); });
   return output;
 }
 
 AttentionForTraining attention_forward_cpu(const AttentionCall& call) {
-  if (!cpu::exact_applies(call)) return {attention_cpu(call), {}};
   at::Tensor output = checked_output(kName, call);
+  if (!cpu::exact_applies(call)) {
+    const at::Tensor weights = cpu::room_for_weights(call);
+    run_dense(call, output, weights);
+    return {output, weights.defined() ? std::vector{weights} : std::vector<at::Tensor>{}};
+  }
   const cpu::SparseSupport support = cpu::exact_forward(call, output, cpu::Keep::for_backward);
   return {
       output,
@@ -92,6 +101,7 @@ AttentionGradients attention_backward_cpu(const at::Tensor& grad, const Attentio
     cpu::exact_backward(grad, call, support, gradients);
     return gradients;
   }
+  const at::Tensor weights = saved.empty() ? at::Tensor() : saved[0];
   at::Tensor& bias_gradient = std::get<3>(gradients);
   if (needed[3] && call.bias) {
     const auto dtype = call.query.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
@@ -99,7 +109,7 @@ AttentionGradients attention_backward_cpu(const at::Tensor& grad, const Attentio
                               call.query.options().dtype(dtype));
   }
   AT_DISPATCH_FLOATING_TYPES_AND2(at::kBFloat16, at::kHalf, call.query.scalar_type(), kName,
-                                  [&] { cpu::attention_backward<scalar_t>(grad, call, gradients); });
+                                  [&] { cpu::attention_backward<scalar_t>(grad, call, weights, gradients); });
   if (bias_gradient.defined()) {
     bias_gradient = at::sum_to(bias_gradient, call.bias->sizes()).to(call.bias->scalar_type());
   }

@@ -18,8 +18,10 @@ namespace {
 
 using cpu::exact::kBlockKeys;
 using cpu::exact::kBlockQueries;
+using cpu::exact::kLimitStride;
 using cpu::exact::kPassBlocks;
 using cpu::exact::kSeedBlocks;
+using cpu::exact::kWordStride;
 using test::Matrix;
 using test::padded;
 using test::Random;
@@ -127,8 +129,8 @@ class BoundProblem {
     }
     of_.offset = room<int32_t>(kBlockQueries);
     std::fill_n(of_.bound, kBlockQueries, -INFINITY);
-    pass_.words = room<uint64_t>(kBlockQueries * kPassBlocks);
-    pass_.limits = room<int32_t>(kBlockQueries * kPassBlocks);
+    pass_.words = room<uint64_t>(kBlockQueries * kWordStride);
+    pass_.limits = room<int32_t>(kBlockQueries * kLimitStride);
     allocate_mask();
   }
 
@@ -165,7 +167,7 @@ class BoundProblem {
   void expect_sound(const char* what) const {
     for (int64_t i = 0; i < rows(); ++i) {
       for (int64_t b = 0; b < pass_.count; ++b) {
-        const uint64_t word = pass_.words[i * kPassBlocks + b];
+        const uint64_t word = pass_.words[i * kWordStride + b];
         const int64_t first = (pass_.first + b + (b < pass_.left ? 0 : pass_.gap)) * kBlockKeys;
         for (int64_t key = first; key < first + kBlockKeys; ++key) {
           const bool marked = (word >> (key - first) & 1) != 0;

@@ -147,6 +147,41 @@ TEST_P(RowNormalizerTest, ContractHoldsInWideRows) {
   }
 }
 
+// Rows of 16 share vectors; others do not. The rows of a call are handled in any order and number, so a row
+// alone must have the same bits.
+TEST_P(RowNormalizerTest, RowsTogetherAreRowsAlone) {
+  constexpr int64_t kCount = 37;
+  constexpr int64_t kStride = 100;
+  const double infinity = std::numeric_limits<double>::infinity();
+  for (const int64_t n : {15, 16, 17, 48}) {
+    for (const double spread : {0.0, 1e-3, 0.1, 1.0, 5.0, 1e20}) {
+      for (size_t index = 1; index < 3; ++index) {
+        const auto normalizer = static_cast<Normalizer>(index);
+        SCOPED_TRACE(std::string(normalizer_name(normalizer)) + ", " + std::to_string(n) +
+                     " entries, spread " + std::to_string(spread));
+        at::Tensor scores = torch::randn({kCount, kStride}) * spread;
+        scores.slice(0, 0, 20).masked_fill_(torch::rand({20, kStride}).lt(0.5), -infinity);
+        scores.slice(0, 10, 30).mul_(2).round_().div_(2);  // ties, and entries exactly at the threshold
+        scores[3].fill_(-infinity);
+        scores[4][n - 1] = std::numeric_limits<double>::quiet_NaN();
+        scores[20][0] = infinity;
+        const auto function = row_functions(GetParam()).normalize_rows_float[index];
+        at::Tensor together = torch::full_like(scores, 7.0);
+        function(scores.data_ptr<float>(), together.data_ptr<float>(), {kCount, n, kStride});
+        EXPECT_TRUE(together.slice(1, n).eq(7.0).all().item<bool>());
+        for (int64_t i = 0; i < kCount; ++i) {
+          at::Tensor row = scores[i].clone();
+          function(row.data_ptr<float>(), row.data_ptr<float>(), {1, n, kStride});
+          EXPECT_TRUE(tensors_equal(row.slice(0, 0, n), together[i].slice(0, 0, n))) << "row " << i;
+          const at::Tensor expected = expected_weights(normalizer, scores[i].slice(0, 0, n)).to(at::kFloat);
+          // Weights up to 1 are squares of differences that err by a few 2^-24.
+          EXPECT_TRUE(tensors_close(row.slice(0, 0, n), expected, 4e-7)) << "row " << i;
+        }
+      }
+    }
+  }
+}
+
 TEST_P(RowNormalizerTest, ResultMayBeTheInput) {
   for (const int64_t n : {5, 16, 90, 3000}) {
     for (size_t index = 0; index < 3; ++index) {

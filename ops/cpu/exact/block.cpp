@@ -17,6 +17,14 @@ constexpr int64_t kSeedRows = 48;
 // Each pass looks at three times the keys seen so far: bounds sharpen before most keys are filtered.
 constexpr int64_t kGrowth = 3;
 
+// Keys are gathered in any order, many times each. Rows that lie far apart would use a part of the caches'
+// sets only, so those of a long head are brought together first, unless its queries see few of them.
+bool gains_from_packing(const AttentionProblem<float>& problem) {
+  constexpr int64_t kNear = 64 * 1024;  // numbers
+  return problem.key.row > problem.width && problem.keys * problem.width >= kNear &&
+         4 * problem.rules.most_keys() >= problem.keys;
+}
+
 int64_t blocks_of(int64_t keys) { return (keys + kBlockKeys - 1) / kBlockKeys; }
 
 // Kept between calls: fresh pages would cost a short call more than its work.
@@ -81,7 +89,10 @@ int64_t code_steps(int64_t width) {
 }
 
 BlockStages::BlockStages(const AttentionProblem<float>& problem, const Functions& functions)
-    : problem_(problem), functions_(functions), memory_(thread_memory()) {
+    : problem_(problem),
+      functions_(functions),
+      packs_keys_(gains_from_packing(problem)),
+      memory_(thread_memory()) {
   memory_.clear();
   capacity_ = kBlockQueries * std::clamp(problem.keys / kWideShare, kAlwaysNarrow, kMostEntries) +
               problem.keys + kBlockKeys;
@@ -93,9 +104,9 @@ BlockStages::BlockStages(const AttentionProblem<float>& problem, const Functions
     allocate(*array, kBlockQueries);
   }
   allocate(rows_.offset, kBlockQueries);
-  allocate(pass_.words, kBlockQueries * kPassBlocks);
+  allocate(pass_.words, kBlockQueries * kWordStride);
   allocate(pass_.marked, kBlockQueries);
-  allocate(pass_.limits, kBlockQueries * kPassBlocks);
+  allocate(pass_.limits, kBlockQueries * kLimitStride);
   for (Candidates& candidates : lists_) {
     allocate(candidates.offsets, kBlockQueries + 1);
     allocate(candidates.keys, capacity_);
@@ -105,6 +116,7 @@ BlockStages::BlockStages(const AttentionProblem<float>& problem, const Functions
   allocate(row_.scores, problem.keys + kBlockKeys);
   allocate(support_keys_, capacity_);
   allocate(support_weights_, capacity_);
+  if (packs_keys_) allocate(packed_keys_, problem.keys * problem.width);
   rows_.rule = problem.normalizer == Normalizer::sparsemax ? Rule::sparsemax : Rule::entmax15;
   rows_.width = problem.width;
   rows_.begin = begin_.data();
@@ -152,6 +164,7 @@ bool BlockStages::begin(const QueryBlock& block, const HeadOperands& head) {
   const Rows queries{problem_.query.at(block.batch, block.head, block.queries.begin), problem_.query.row};
   if (!functions_.quantise_queries(queries, problem_.scale, head.codes.steps, rows_)) return false;
   find_visible(block);
+  pack_keys(block, head);
   current_ = 0;
   std::fill_n(list(0).offsets, rows_.rows + 1, 0);
   std::fill_n(rows_.bound, rows_.rows, -std::numeric_limits<float>::infinity());
@@ -160,11 +173,24 @@ bool BlockStages::begin(const QueryBlock& block, const HeadOperands& head) {
   return true;
 }
 
-bool BlockStages::refine(const HeadOperands& head) {
+// A short block gathers too few keys to pay for it.
+void BlockStages::pack_keys(const QueryBlock& block, const HeadOperands& head) {
+  keys_ = head.keys;
+  if (!packs_keys_ || block.count() <= QueryBlocks::kProbeQueries) return;
+  if (packed_from_ != head.keys.data) {
+    for (int64_t j = 0; j < head.count; ++j) {
+      std::copy_n(head.keys.data + j * head.keys.row, problem_.width, packed_keys_ + j * problem_.width);
+    }
+    packed_from_ = head.keys.data;
+  }
+  keys_ = {packed_keys_, problem_.width};
+}
+
+bool BlockStages::refine() {
   const Candidates& from = list(current_);
   const Candidates& to = list(1 - current_);
   current_ = 1 - current_;
-  return functions_.refine(head.keys, rows_, pass_, from, row_, to, capacity_);
+  return functions_.refine(keys_, rows_, pass_, from, row_, to, capacity_);
 }
 
 // The seed lies where the block's own diagonal meets the keys: there causal queries see most, and there the
@@ -179,14 +205,14 @@ void BlockStages::place_seed(const QueryBlock& block) {
   pass_.gap = 0;
 }
 
-bool BlockStages::seed(const HeadOperands& head, int64_t& marked) {
+bool BlockStages::seed(const KeyCodes& codes, int64_t& marked) {
   for (int64_t first = 0; first < rows_.rows; first += kSeedRows) {
     const int64_t end = std::min(first + kSeedRows, rows_.rows);
-    functions_.seed(head.codes, rows_, pass_, first, end);
+    functions_.seed(codes, rows_, pass_, first, end);
     marked += functions_.count(rows_, pass_, first, end);
     if (is_wide(marked)) return false;
   }
-  return refine(head);
+  return refine();
 }
 
 // Passes grow around the seed, to both sides.
@@ -194,7 +220,7 @@ bool BlockStages::passes(const QueryBlock& block, const HeadOperands& head) {
   place_seed(block);
   Range seen{pass_.first, pass_.first + pass_.count};
   int64_t marked = 0;
-  if (!seed(head, marked)) return false;
+  if (!seed(head.codes, marked)) return false;
   while (seen.begin > first_block_ || seen.end < last_block_) {
     const int64_t count = std::min(kGrowth * (seen.end - seen.begin), kPassBlocks);
     const int64_t before = seen.begin - first_block_;
@@ -208,7 +234,7 @@ bool BlockStages::passes(const QueryBlock& block, const HeadOperands& head) {
     seen = {seen.begin - left, seen.end + right};
     functions_.filter(head.codes, rows_, pass_);
     marked += functions_.count(rows_, pass_, 0, rows_.rows);
-    if (is_wide(marked) || !refine(head)) return false;
+    if (is_wide(marked) || !refine()) return false;
   }
   counters_.refined += marked;
   return true;

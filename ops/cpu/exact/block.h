@@ -94,16 +94,21 @@ class BlockStages {
   bool begin(const QueryBlock& block, const HeadOperands& head);
   void find_visible(const QueryBlock& block);
   bool is_wide(int64_t marked) const;
-  bool refine(const HeadOperands& head);
+  void pack_keys(const QueryBlock& block, const HeadOperands& head);
+  bool refine();
   void place_seed(const QueryBlock& block);
-  bool seed(const HeadOperands& head, int64_t& marked);
+  bool seed(const KeyCodes& codes, int64_t& marked);
   bool passes(const QueryBlock& block, const HeadOperands& head);
   Candidates& list(int64_t i) { return lists_[static_cast<size_t>(i)]; }
 
   const AttentionProblem<float>& problem_;
   const Functions& functions_;
   int64_t capacity_;  // of a list of candidates
+  bool packs_keys_;
   ScratchMemory& memory_;
+  float* packed_keys_ = nullptr;
+  const float* packed_from_ = nullptr;
+  Rows keys_{};  // of the head
   QueryRows rows_{};
   Pass pass_{};
   std::array<Candidates, 2> lists_{};

@@ -156,24 +156,20 @@ inline int64_t pass_block(const exact::Pass& pass, int64_t b) {
 
 // What a sum of codes must exceed for a score above the bound. Rounded down by more than the rounding of this
 // computation: 2e-6 of the number, and 1 for what cancels in bound - error.
-inline void set_limits(const exact::KeyCodes& keys, const exact::QueryRows& rows, const exact::Pass& pass) {
-  for (int64_t i = 0; i < rows.rows; ++i) {
-    int32_t* limits = pass.limits + i * exact::kPassBlocks;
-    for (int64_t b = 0; b < pass.count; ++b) {
-      const int64_t block = pass_block(pass, b);
-      float limit = rows.bound[i] - score_error(rows, i, keys, block);
-      if (kIntegerProducts) {
-        // The product of two inverses may be infinite. Sums of codes stay inside the clamps; NaN keeps the
-        // key.
-        limit *= rows.inverse[i] * keys.inverse[block];
-        limit = limit > -1e9f ? limit : -1e9f;
-        limit = limit < 1e9f ? limit : 1e9f;
-        limit -= __builtin_fabsf(limit) * 2e-6f;
-        limits[b] = static_cast<int32_t>(__builtin_floorf(limit)) - 1 + rows.offset[i];
-      } else {
-        limit -= __builtin_fabsf(limit) * 2e-6f;
-        __builtin_memcpy(limits + b, &limit, sizeof(limit));
-      }
+inline void set_limits(const exact::KeyCodes& keys, const exact::QueryRows& rows, int64_t i, int64_t first,
+                       int64_t count, int32_t* limits) {
+  for (int64_t b = 0; b < count; ++b) {
+    float limit = rows.bound[i] - score_error(rows, i, keys, first + b);
+    if (kIntegerProducts) {
+      // The product of two inverses may be infinite. Sums of codes stay inside the clamps; NaN keeps the key.
+      limit *= rows.inverse[i] * keys.inverse[first + b];
+      limit = limit > -1e9f ? limit : -1e9f;
+      limit = limit < 1e9f ? limit : 1e9f;
+      limit -= __builtin_fabsf(limit) * 2e-6f;
+      limits[b] = static_cast<int32_t>(__builtin_floorf(limit)) - 1 + rows.offset[i];
+    } else {
+      limit -= __builtin_fabsf(limit) * 2e-6f;
+      __builtin_memcpy(limits + b, &limit, sizeof(limit));
     }
   }
 }
@@ -217,8 +213,8 @@ inline bool tile_sees(const TileRange& range, int64_t block) {
 inline void filter_tile(const exact::KeyCodes& keys, const exact::QueryRows& rows, const exact::Pass& pass,
                         int64_t first_row, int64_t b) {
   const uint32_t* codes = keys.codes + pass_block(pass, b) * keys.steps * exact::kBlockKeys;
-  const int32_t* limits = pass.limits + first_row * exact::kPassBlocks + b;
-  uint64_t* words = pass.words + first_row * exact::kPassBlocks + b;
+  const int32_t* limits = pass.limits + first_row * exact::kLimitStride + b;
+  uint64_t* words = pass.words + first_row * exact::kWordStride + b;
 #pragma GCC unroll 1
   for (int64_t piece = 0; piece < kFilterPieces; ++piece) {
     score_tile(
@@ -227,16 +223,20 @@ inline void filter_tile(const exact::KeyCodes& keys, const exact::QueryRows& row
           uint64_t bits = 0;
 #pragma GCC unroll 8
           for (int64_t j = 0; j < kFilterVectors; ++j) {
-            bits |= bits_of_larger(sums[j], limits[i * exact::kPassBlocks]) << (j * kLanes);
+            bits |= bits_of_larger(sums[j], limits[i * exact::kLimitStride]) << (j * kLanes);
           }
-          uint64_t& word = words[i * exact::kPassBlocks];
+          uint64_t& word = words[i * exact::kWordStride];
           word = piece == 0 ? bits : word | bits << (piece * kFilterKeys % exact::kBlockKeys);
         });
   }
 }
 
 inline void filter(const exact::KeyCodes& keys, const exact::QueryRows& rows, const exact::Pass& pass) {
-  set_limits(keys, rows, pass);
+  for (int64_t i = 0; i < rows.rows; ++i) {
+    int32_t* limits = pass.limits + i * exact::kLimitStride;
+    set_limits(keys, rows, i, pass.first, pass.left, limits);
+    set_limits(keys, rows, i, pass.first + pass.left + pass.gap, pass.count - pass.left, limits + pass.left);
+  }
   const TileSession session;
   static_cast<void>(session);
   TileRange ranges[exact::kBlockQueries / kFilterRows];
@@ -247,7 +247,7 @@ inline void filter(const exact::KeyCodes& keys, const exact::QueryRows& rows, co
     }
   }
   for (int64_t i = 0; i < rows.rows; ++i) {
-    uint64_t* words = pass.words + i * exact::kPassBlocks;
+    uint64_t* words = pass.words + i * exact::kWordStride;
     hide_keys(rows, i, words, pass.first, pass.left);
     hide_keys(rows, i, words + pass.left, pass.first + pass.left + pass.gap, pass.count - pass.left);
   }
@@ -257,7 +257,7 @@ inline int64_t count_marked(const exact::QueryRows& rows, const exact::Pass& pas
                             int64_t end) {
   int64_t count = 0;
   for (int64_t i = first; i < end; ++i) {
-    const uint64_t* words = pass.words + i * exact::kPassBlocks;
+    const uint64_t* words = pass.words + i * exact::kWordStride;
     int64_t marked = 0;
     for (int64_t b = 0; b < pass.count; ++b) marked += __builtin_popcountll(words[b]);
     pass.marked[i] = static_cast<int32_t>(marked);

@@ -4,6 +4,7 @@
 
 #include "ops/cpu/exact/filter.h"
 #include "ops/cpu/exact/gradients.h"
+#include "ops/cpu/exact/output.h"
 #include "ops/cpu/exact/quantise.h"
 #include "ops/cpu/exact/refine.h"
 #include "ops/cpu/exact/seed.h"

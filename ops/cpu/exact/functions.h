@@ -16,6 +16,10 @@ inline constexpr int64_t kBlockQueries = 96;
 inline constexpr int64_t kSeedBlocks = 4;
 // Most blocks of keys between two refinements.
 inline constexpr int64_t kPassBlocks = 64;
+// Distances between the rows of a pass: an odd number of cache lines, since rows a power of two apart would
+// share cache sets.
+inline constexpr int64_t kWordStride = kPassBlocks + 8;
+inline constexpr int64_t kLimitStride = kPassBlocks + 16;
 
 enum class Rule : int32_t { sparsemax, entmax15 };
 
@@ -68,9 +72,9 @@ struct Pass {
   int64_t count;
   int64_t left;
   int64_t gap;
-  uint64_t* words;  // [96][kPassBlocks]
+  uint64_t* words;  // [96][kWordStride]
   int32_t* marked;  // [96] bits in a row's words, set by count()
-  int32_t* limits;  // [96][kPassBlocks] scratch: thresholds of the low-precision scores
+  int32_t* limits;  // [96][kLimitStride] scratch: thresholds of the low-precision scores
 };
 
 // Keys and scores above the bound of every row, keys rising inside a row.

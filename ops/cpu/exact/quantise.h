@@ -166,6 +166,8 @@ inline bool quantise_queries(exact::Rows from, float score_scale, int64_t steps,
     for (int64_t step = i < to.rows ? to.width / kCoordinatesPerStep : 0; step < steps; ++step)
       codes[step] = 0;
     if (i >= to.rows) continue;
+    constexpr int64_t kAhead = 4;  // rows of a head may lie far apart
+    if (i + kAhead < to.rows) fetch_row(from.data + (i + kAhead) * from.row, to.width);
     float* query = to.queries + i * to.width;
     for (int64_t k = 0; k < to.width; k += kLanes)
       store<float>(query + k, load(from.data + i * from.row + k) * score_scale);

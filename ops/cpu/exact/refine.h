@@ -1,6 +1,6 @@
-// Stages "refine" and "output". Marked keys in; their fp32 scores, the rows' exact thresholds over all keys
-// seen so far, and in the end weights and the weighted sums of the values out. Invariant: after a pass a
-// row's list holds every key seen so far whose score is above the row's bound, keys rising.
+// Stage "refine". Marked keys in; their fp32 scores and the rows' exact thresholds over all keys seen so far
+// out. Invariant: after a pass a row's list holds every key seen so far whose score is above the row's bound,
+// keys rising.
 #pragma once
 
 #include "ops/cpu/exact/threshold.h"
@@ -66,31 +66,45 @@ struct List {
   float* scores;
 };
 
-// Scores of the keys of `words` at the end of a list of `size` entries. Returns its new size.
-inline int64_t append_marked(exact::Rows keys, const exact::QueryRows& rows, int64_t i, const uint64_t* words,
-                             int64_t count, int64_t first_block, const List& list, int64_t size) {
-  const int64_t found = collect_keys(words, count, first_block, list.keys + size);
-  gathered_products(rows.queries + i * rows.width, keys, list.keys + size, found, rows.width,
-                    list.scores + size);
-  return size + found;
+// Row i of an array of `from` behind `size` entries of another. Returns the new size.
+template <class T>
+inline int64_t append_list(const T* entries, const exact::Candidates& from, int64_t i, T* to, int64_t size) {
+  const int64_t begin = from.offsets[i];
+  const int64_t count = from.offsets[i + 1] - begin;
+  for (int64_t j = 0; j < count; j += kLanes) store(to + size + j, load(entries + begin + j));
+  return size + count;
 }
 
-// What the pass marked joins a row's list, on the sides where its blocks lie. Returns the size of the new
-// list.
-inline int64_t join_list(exact::Rows keys, const exact::QueryRows& rows, const exact::Pass& pass, int64_t i,
-                         const exact::Candidates& from, const List& list) {
-  const uint64_t* words = pass.words + i * exact::kPassBlocks;
-  int64_t size = append_marked(keys, rows, i, words, pass.left, pass.first, list, 0);
-  const int64_t begin = from.offsets[i];
-  const int64_t old = from.offsets[i + 1] - begin;
-  for (int64_t j = 0; j < old; j += kLanes) {
-    store(list.keys + size + j, load(from.keys + begin + j));
-    store(list.scores + size + j, load(from.scores + begin + j));
+// What a row's list holds after a pass: entries 0 .. left - 1 and right .. size - 1 are new.
+struct JoinedList {
+  int64_t left = 0;
+  int64_t right = 0;
+  int64_t size = 0;
+};
+
+// The keys that the pass marked join those of a row's list, on the sides where its blocks lie.
+inline JoinedList join_keys(const exact::Pass& pass, int64_t i, const exact::Candidates& from,
+                            int32_t* keys) {
+  const uint64_t* words = pass.words + i * exact::kWordStride;
+  JoinedList joined;
+  joined.left = collect_keys(words, pass.left, pass.first, keys);
+  joined.right = append_list(from.keys, from, i, keys, joined.left);
+  joined.size = joined.right;
+  if (pass.left < pass.count) {
+    joined.size += collect_keys(words + pass.left, pass.count - pass.left, pass.first + pass.left + pass.gap,
+                                keys + joined.right);
   }
-  size += old;
-  if (pass.left == pass.count) return size;
-  return append_marked(keys, rows, i, words + pass.left, pass.count - pass.left,
-                       pass.first + pass.left + pass.gap, list, size);
+  return joined;
+}
+
+// The scores of the joined keys: new ones are computed, in groups of four, the others copied.
+inline void join_scores(exact::Rows keys, const exact::QueryRows& rows, int64_t i,
+                        const exact::Candidates& from, const JoinedList& joined, const List& list) {
+  const float* query = rows.queries + i * rows.width;
+  gathered_products(query, keys, list.keys, joined.left, rows.width, list.scores);
+  append_list(from.scores, from, i, list.scores, joined.left);
+  gathered_products(query, keys, list.keys + joined.right, joined.size - joined.right, rows.width,
+                    list.scores + joined.right);
 }
 
 // What is above the row's bound goes to the end of `to`; false if there is no room.
@@ -115,7 +129,10 @@ template <exact::Rule rule>
 inline bool refine_long_row(exact::Rows keys, const exact::QueryRows& rows, const exact::Pass& pass,
                             int64_t i, const exact::Candidates& from, const exact::RowScratch& scratch,
                             const exact::Candidates& to, int64_t capacity) {
-  const int64_t count = join_list(keys, rows, pass, i, from, {scratch.keys, scratch.scores});
+  const List list{scratch.keys, scratch.scores};
+  const JoinedList joined = join_keys(pass, i, from, list.keys);
+  join_scores(keys, rows, i, from, joined, list);
+  const int64_t count = joined.size;
   if (count > 0) {
     const Threshold threshold = long_list_threshold<rule>(scratch.scores, count);
     rows.maximum[i] = threshold.maximum;
@@ -132,6 +149,29 @@ struct GroupLists {
   alignas(64) float scores[kGroupRows][kRoom];
   int64_t count[kGroupRows];
 };
+
+// Whether the keys that a row may see are more than the second-level cache holds beside the rest.
+inline bool keys_are_far(exact::Rows keys, const exact::QueryRows& rows, int64_t i) {
+  constexpr int64_t kNear = 128 * 1024;  // numbers
+  return (rows.end[i] - rows.begin[i]) * keys.row > kNear;
+}
+
+// The keys of all rows are known before the first one is scored: there is time to fetch them.
+inline void join_group(exact::Rows keys, const exact::QueryRows& rows, const exact::Pass& pass,
+                       int64_t first_row, int64_t count, const exact::Candidates& from, GroupLists& lists) {
+  JoinedList joined[kGroupRows];
+  const bool far = keys_are_far(keys, rows, first_row);
+  for (int64_t r = 0; r < kGroupRows; ++r) {
+    if (r < count) joined[r] = join_keys(pass, first_row + r, from, lists.keys[r]);
+    lists.count[r] = joined[r].size;
+    if (!far) continue;
+    fetch_rows(keys, lists.keys[r], joined[r].left, rows.width);
+    fetch_rows(keys, lists.keys[r] + joined[r].right, joined[r].size - joined[r].right, rows.width);
+  }
+  for (int64_t r = 0; r < count; ++r) {
+    join_scores(keys, rows, first_row + r, from, joined[r], {lists.keys[r], lists.scores[r]});
+  }
+}
 
 // Rows of scores as columns, -infinity behind the end of a list.
 inline void transpose_scores(const GroupLists& lists, int64_t longest, GroupScores& to) {
@@ -185,10 +225,7 @@ inline bool refine_group(exact::Rows keys, const exact::QueryRows& rows, const e
                          const exact::Candidates& to, int64_t capacity) {
   GroupLists lists;
   const int64_t count = rows.rows - first_row < kGroupRows ? rows.rows - first_row : kGroupRows;
-  for (int64_t r = 0; r < kGroupRows; ++r) {
-    lists.count[r] =
-        r < count ? join_list(keys, rows, pass, first_row + r, from, {lists.keys[r], lists.scores[r]}) : 0;
-  }
+  join_group(keys, rows, pass, first_row, count, from, lists);
   if (longest > 0) {
     GroupScores scores;
     transpose_scores(lists, longest, scores);
@@ -230,41 +267,6 @@ inline bool refine(exact::Rows keys, const exact::QueryRows& rows, const exact::
   return rows.rule == exact::Rule::sparsemax
              ? refine_rows<exact::Rule::sparsemax>(keys, rows, pass, from, scratch, to, capacity)
              : refine_rows<exact::Rule::entmax15>(keys, rows, pass, from, scratch, to, capacity);
-}
-
-// Weights of a row from its list; keys whose weight is 0 leave. Returns the size of the support.
-inline int64_t row_weights(const exact::QueryRows& rows, int64_t i, const exact::Candidates& from,
-                           const exact::RowScratch& scratch) {
-  const int64_t begin = from.offsets[i];
-  const int64_t count = from.offsets[i + 1] - begin;
-  int64_t support = 0;
-  for (int64_t j = 0; j < count; j += kLanes) {
-    const Vec<float> relative = load(from.scores + begin + j) - rows.maximum[i];
-    Vec<float> weights =
-        rows.rule == exact::Rule::sparsemax ? relative - rows.tau[i] : relative * 0.5f - rows.tau[i];
-    uint64_t bits = bits_above(weights, Vec<float>{});
-    if (j + kLanes > count) bits &= ~(kAllKeys << (count - j));
-    if (rows.rule == exact::Rule::entmax15) weights *= weights;
-    compress(scratch.keys + support, load(from.keys + begin + j), bits);
-    support += compress(scratch.scores + support, weights, bits);
-  }
-  return support;
-}
-
-inline int64_t output(exact::Rows values, const exact::QueryRows& rows, const exact::Candidates& from,
-                      const exact::RowScratch& scratch, const exact::BlockOutput& to) {
-  int64_t total = 0;
-  for (int64_t i = 0; i < rows.rows; ++i) {
-    const int64_t support = row_weights(rows, i, from, scratch);
-    gathered_sum(values, scratch.keys, scratch.scores, support, to.width, to.output + i * to.row);
-    if (to.keys != nullptr) {
-      copy_list(to.keys + total, scratch.keys, support);
-      copy_list(to.weights + total, scratch.scores, support);
-    }
-    to.counts[i] = support;
-    total += support;
-  }
-  return total;
 }
 
 }  // namespace

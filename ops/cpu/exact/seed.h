@@ -133,7 +133,7 @@ inline float row_bound(const float* lower, const uint64_t* words, int64_t blocks
 // Takes the keys at or below the bound from the words. Returns how many are left.
 inline int64_t mark_seed(const exact::KeyCodes& keys, const exact::QueryRows& rows, const exact::Pass& pass,
                          int64_t i, const float* lower) {
-  uint64_t* words = pass.words + i * exact::kPassBlocks;
+  uint64_t* words = pass.words + i * exact::kWordStride;
   const SeedLimits limits(keys, rows, pass, i);
   int64_t count = 0;
   for (int64_t b = 0; b < pass.count; ++b) {
@@ -155,7 +155,7 @@ constexpr int64_t kFewMarked = 32;
 template <exact::Rule rule, bool whole>
 inline void seed_row(const exact::KeyCodes& keys, const exact::QueryRows& rows, const exact::Pass& pass,
                      int64_t i, const float* lower) {
-  uint64_t* words = pass.words + i * exact::kPassBlocks;
+  uint64_t* words = pass.words + i * exact::kWordStride;
   Vec<float> lanes[kBlockVectors];
 #pragma GCC unroll 16
   for (int64_t v = 0; v < kBlockVectors; ++v) lanes[v] = broadcast(-kFloatInfinity);

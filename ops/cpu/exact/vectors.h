@@ -141,6 +141,18 @@ inline Four four_products(const float* row, const float* a, const float* b, cons
   return four_totals(sums[0], sums[1], sums[2], sums[3]);
 }
 
+// Asks for memory ahead of its use. Rows that are gathered lie anywhere: each would be waited for.
+inline void fetch_row(const float* row, int64_t width) {
+  constexpr int64_t kLine = 64 / sizeof(float);
+  for (int64_t k = 0; k < width; k += kLine) __builtin_prefetch(row + k);
+}
+
+inline void fetch_rows(exact::Rows rows, const int32_t* keys, int64_t count, int64_t width) {
+  for (int64_t j = 0; j < count; ++j) {
+    fetch_row(rows.data + static_cast<int64_t>(keys[j]) * rows.row, width);
+  }
+}
+
 // products[j] = row . rows[keys[j]]; room for whole groups of four.
 inline void gathered_products(const float* row, exact::Rows rows, const int32_t* keys, int64_t count,
                               int64_t width, float* products) {
