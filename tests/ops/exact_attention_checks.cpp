@@ -209,7 +209,7 @@ KernelSupport kernel_support(const AttentionCall& call) {
   const auto [output, offsets, keys, all_weights, counters] = call_attention_support(call);
   at::Tensor wide = torch::ones({rows}, torch::kBool);
   at::Tensor weights = torch::zeros({rows, call.keys()}, torch::kDouble);
-  if (!saved.empty()) {
+  if (saved.size() == 5) {  // short rows: their weights alone
     const cpu::exact::QueryBlocks blocks{call.queries()};
     std::vector<at::Tensor> parts;
     for (int64_t block = 0; block < blocks.count(); ++block) {
