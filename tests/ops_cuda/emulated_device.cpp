@@ -1,6 +1,7 @@
-// Lets the tests of sparse_mask_attention run its CUDA kernels on a machine without a device: calls with CPU
-// tensors go to the functions that are registered for CUDA, and the launches of these are linked with the
-// emulator. In: any test program of the operators. Out: the same program for the other kernels.
+// Lets the tests of sparse_mask_attention and lsh_attention run their CUDA kernels on a machine without a
+// device: calls with CPU tensors go to the functions that are registered for CUDA, and the launches of these
+// are linked with the emulator. In: any test program of the operators. Out: the same program for the other
+// kernels.
 #include <c10/core/impl/DeviceGuardImplInterface.h>
 #include <torch/library.h>
 
@@ -23,7 +24,8 @@ const bool installed = [] {
   static torch::Library library(torch::Library::IMPL, "giantrabbit", c10::DispatchKey::CPU, __FILE__,
                                 __LINE__);
   for (const char* name : {"sparse_mask_attention", "sparse_mask_attention_support",
-                           "_sparse_mask_attention_forward", "_sparse_mask_attention_backward"})
+                           "_sparse_mask_attention_forward", "_sparse_mask_attention_backward", "lsh_buckets",
+                           "lsh_attention", "_lsh_attention_forward", "_lsh_attention_backward"})
     library.impl(name, torch::CppFunction::makeFromBoxedFunction<&call_cuda>());
   return true;
 }();
