@@ -20,7 +20,8 @@ at::Tensor checked_output(const char* name, const AttentionCall& call) {
   return empty_like_heads(call.query, call.result_sizes());
 }
 
-// Every visible score in full precision; what goes into `weights`, if it is defined, is for the backward pass.
+// Every visible score in full precision; what goes into `weights`, if it is defined, is for the backward
+// pass.
 void run_dense(const AttentionCall& call, at::Tensor& output, const at::Tensor& weights) {
   AT_DISPATCH_FLOATING_TYPES_AND2(at::kBFloat16, at::kHalf, call.query.scalar_type(), kName,
                                   [&] { cpu::attention_forward<scalar_t>(call, output, weights); });
