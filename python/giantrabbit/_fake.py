@@ -3,8 +3,8 @@ calls with fake tensors; out, results of the right dtypes, with symbols for the 
 tell.
 
 All other operators have their shapes in the library itself, which can say a symbol of an input but not make a
-new one. What applies where (``_keeps_support``) follows ops/cpu/exact/forward.cpp; tests/interop compares the
-two.
+new one. What applies where follows ops/cpu/exact/forward.cpp (``_keeps_support``) and room_for_weights() of
+ops/cpu/attention_forward.cpp; tests/interop compares the two.
 """
 
 import torch
@@ -14,6 +14,8 @@ _ops = torch.ops.giantrabbit
 _FEWEST_KEYS = 128
 _WIDEST_HEAD = 16384
 _BLOCK_QUERIES = 96
+_MOST_KEYS_KEPT = 128
+_COLUMN_PADDING = 16
 
 
 def _unknown_size() -> SymInt:
@@ -40,9 +42,13 @@ def _attention_forward(
     query: Tensor, key: Tensor, value: Tensor, **call: object
 ) -> tuple[Tensor, list[Tensor]]:
     output = _ops.sparse_mask_attention(query, key, value, **call)
-    if not _keeps_support(query, key, value, call):
-        return output, []
     batch, heads, queries, _ = query.shape
+    if not _keeps_support(query, key, value, call):
+        keys = key.shape[2]
+        if keys > _MOST_KEYS_KEPT:
+            return output, []
+        columns = (keys + _COLUMN_PADDING - 1) // _COLUMN_PADDING * _COLUMN_PADDING
+        return output, [query.new_empty(batch, heads, queries, columns, dtype=_accumulation(query.dtype))]
     nonzeros = _unknown_size()
     kept = [
         query.new_empty(batch * heads * queries + 1, dtype=torch.int64),  # row offsets
