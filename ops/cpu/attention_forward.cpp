@@ -80,7 +80,7 @@ SupportTensors join(const std::vector<HeadSupport<T>>& heads, const at::Tensor& 
 at::Tensor room_for_weights(const AttentionCall& call) {
   constexpr int64_t kMostKeys = 128;  // a row of them is about as long as a few rows of the operands
   if (call.keys() > kMostKeys) return {};
-  return at::empty({call.batch(), call.heads(), call.queries(), padded_columns(call.keys())},
+  return at::zeros({call.batch(), call.heads(), call.queries(), padded_columns(call.keys())},
                    call.query.scalar_type() == at::kDouble ? at::kDouble : at::kFloat);
 }
 

@@ -8,7 +8,8 @@
 namespace giantrabbit::ops::cpu {
 
 // Room for all weights of a call, [B, H, M, N in whole paddings] in the accumulation dtype, where rows are so
-// short that keeping them for the backward pass costs less than computing them again; else undefined.
+// short that keeping them for the backward pass costs less than computing them again; else undefined. Zeros:
+// no block writes all columns, and saved tensors are the same for the same call.
 at::Tensor room_for_weights(const AttentionCall& call);
 
 // T: float, double, c10::BFloat16, c10::Half. `weights`, if defined, receives what the backward pass takes.

@@ -254,6 +254,8 @@ TEST(SparseMaskAttentionGradientTest, KeptWeightsChangeNothing) {
           const AttentionCall call{in.query, in.key, in.value, std::nullopt, normalizer, std::nullopt, mask};
           const std::vector<at::Tensor> kept = std::get<1>(call_attention_forward(call));
           ASSERT_EQ(kept.size(), 1U);
+          EXPECT_TRUE(tensors_equal(kept[0], std::get<1>(call_attention_forward(call))[0]))
+              << "what no block writes was left as it was found";
           const auto [query, key, value, bias] =
               call_attention_backward(grad, call, kept, {true, true, true, false});
           const auto again = call_attention_backward(grad, call, {}, {true, true, true, false});
