@@ -33,6 +33,20 @@ struct AttentionCase {
   bool with_bias = false;       // one for all sequences; every eighth number is -inf
 };
 
+inline constexpr AttentionCase kEveryOption{.name = "everything",
+                                            .queries = 21,
+                                            .keys = 53,
+                                            .causal = true,
+                                            .window = 29,
+                                            .with_lengths = true,
+                                            .batch = 2,
+                                            .heads = 4,
+                                            .key_heads = 2,
+                                            .block_rows = 3,
+                                            .block_columns = 4,
+                                            .lists_per_head = true,
+                                            .with_bias = true};
+
 inline std::ostream& operator<<(std::ostream& out, const AttentionCase& attention) {
   return out << attention.name << ", " << attention.queries << " queries, " << attention.keys << " keys";
 }

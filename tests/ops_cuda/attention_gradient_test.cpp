@@ -42,19 +42,7 @@ constexpr AttentionCase kCases[] = {
     {.name = "lists of all keys", .queries = 5, .keys = 97, .block_rows = 1, .listed_of_five = 5},
     {.name = "lists of blocks", .queries = 17, .keys = 34, .block_rows = 3, .block_columns = 4},
     {.name = "bias", .queries = 9, .keys = 45, .batch = 2, .heads = 2, .with_bias = true},
-    {.name = "everything",
-     .queries = 21,
-     .keys = 53,
-     .causal = true,
-     .window = 29,
-     .with_lengths = true,
-     .batch = 2,
-     .heads = 4,
-     .key_heads = 2,
-     .block_rows = 3,
-     .block_columns = 4,
-     .lists_per_head = true,
-     .with_bias = true},
+    kEveryOption,
 };
 
 struct Gradients {

@@ -45,19 +45,7 @@ constexpr AttentionCase kCases[] = {
     {.name = "lists of wide blocks", .queries = 9, .keys = 200, .block_rows = 5, .block_columns = 67},
     {.name = "lists with many keys", .queries = 3, .keys = 700, .width = 3, .spread = 0.01, .block_rows = 1},
     {.name = "bias", .queries = 9, .keys = 45, .batch = 2, .heads = 2, .with_bias = true},
-    {.name = "everything",
-     .queries = 21,
-     .keys = 53,
-     .causal = true,
-     .window = 29,
-     .with_lengths = true,
-     .batch = 2,
-     .heads = 4,
-     .key_heads = 2,
-     .block_rows = 3,
-     .block_columns = 4,
-     .lists_per_head = true,
-     .with_bias = true},
+    kEveryOption,
 };
 
 template <class Stored>
