@@ -45,7 +45,7 @@ class SparseBlock {
  private:
   // Measured: a weight that is not 0 costs as much as this many scores of a dense block, and a row, by its
   // branches, as much as this many multiply-adds.
-  static constexpr int64_t kShare = 5;
+  static constexpr int64_t kShare = 3;
   static constexpr int64_t kRowCost = 1600;
 
   // A wide row ends the search early, so that looking for zeros in vain costs little.

@@ -63,7 +63,7 @@ struct LaneList {
   }
 };
 
-constexpr int64_t kCandidates = 512;
+constexpr int64_t kCandidates = 2048;
 template <class T>
 constexpr int64_t kBuffer = kCandidates + 8 * Lanes<T>::count;  // of a list
 

@@ -66,18 +66,30 @@ void score_scales_table(const Options& options, const Peaks& peaks) {
   }
 }
 
-// The last block of queries is looked at first: narrow here, while all others are flat.
+// The last block of queries is looked at first: narrow here, while the scores of all others are 0. With
+// `some_far` those of every fifth key are -10: no verdict falls on the first keys, most of which are marked.
+Problem misleading_problem(int64_t length, bool causal, bool some_far) {
+  Problem problem = make_problem(square(length, 64, causal), Normalizer::sparsemax);
+  const at::NoGradGuard no_grad;
+  const at::Tensor flat = problem.inputs[0].narrow(2, 0, length - 96).zero_();
+  if (some_far) {
+    flat.select(3, 0).fill_(8.0);
+    const at::Tensor channel = problem.inputs[1].select(3, 0).zero_();
+    channel.copy_(torch::where(torch::arange(length).remainder(5) == 0, -10.0, 0.0).expand_as(channel));
+  }
+  return problem;
+}
+
 void misleading_table(const Options& options, const Peaks& peaks) {
   const LinePrinter lines = printer(options, peaks);
   for (const bool causal : {false, true}) {
     for (const int64_t length : {256, 1024, 4096}) {
       if (options.quick && length == 4096) continue;
-      const Problem problem = make_problem(square(length, 64, causal), Normalizer::sparsemax);
-      const at::NoGradGuard no_grad;
-      problem.inputs[0].narrow(2, 0, length - 96).zero_();
-      const at::AutoGradMode grad(true);
-      lines.forward_and_training(fmt::format("{}n{} flat but the end", causal ? "causal " : "", length),
-                                 problem);
+      for (const bool some_far : {false, true}) {
+        lines.forward_and_training(fmt::format("{}n{} flat but the end{}", causal ? "causal " : "", length,
+                                               some_far ? ", a fifth far" : ""),
+                                   misleading_problem(length, causal, some_far));
+      }
     }
   }
 }

@@ -22,6 +22,18 @@ struct TransposedSupport {
   std::unique_ptr<int32_t[]> rows;
   std::unique_ptr<float[]> weights;
   std::unique_ptr<float[]> score_grads;
+
+  // Fresh pages cost more than the sort: memory that is large enough is used again for the next head.
+  void make_room(size_t entries) {
+    if (entries <= room_) return;
+    rows.reset(new int32_t[entries]);
+    weights.reset(new float[entries]);
+    score_grads.reset(new float[entries]);
+    room_ = entries;
+  }
+
+ private:
+  size_t room_ = 0;
 };
 
 class ExactBackward {
@@ -88,10 +100,13 @@ class ExactBackward {
                                             of);
   }
 
-  // Fewer heads than threads: several threads share a head, each with keys of its own.
+  // A head's keys are cut into parts: for threads, where there are fewer heads, and so that the entries of a
+  // part, which the sort writes in any order, stay in the caches.
   void run_keys() {
+    constexpr int64_t kPartEntries = 128 * 1024;
     const int64_t units = problem_.batch * problem_.key_heads;
-    const int64_t parts = (at::get_num_threads() + units - 1) / units;
+    const int64_t entries = support_.key_indices.size(0);
+    const int64_t parts = std::max((at::get_num_threads() + units - 1) / units, entries / units / kPartEntries);
     at::parallel_for(0, units * parts, 1, [&](int64_t begin, int64_t end) {
       TransposedSupport transposed;
       for (int64_t task = begin; task < end; ++task) {
@@ -137,10 +152,7 @@ class ExactBackward {
     int64_t* first = to.first.data();
     for_each_entry(unit, range, [&](int64_t, int64_t entry) { ++first[keys_[entry] - range.begin + 2]; });
     std::partial_sum(to.first.begin(), to.first.end(), to.first.begin());
-    const auto total = static_cast<size_t>(to.first.back());
-    to.rows.reset(new int32_t[total]);
-    to.weights.reset(new float[total]);
-    to.score_grads.reset(new float[total]);
+    to.make_room(static_cast<size_t>(to.first.back()));
     // first[k + 1] is where the next entry of key k goes; in the end it is the first entry of key k + 1.
     for_each_entry(unit, range,
                    [&, rows = to.rows.get(), weights = to.weights.get(), grads = to.score_grads.get()](

@@ -9,9 +9,12 @@
 namespace giantrabbit::ops::cpu::exact {
 namespace {
 
-// Beyond a third of the visible pairs (and 16 a row) the dense path is faster.
-constexpr int64_t kWideShare = 3;
+// Beyond three in ten of the visible pairs (and 16 a row) the dense path is faster.
+constexpr double kWideShare = 0.3;
 constexpr int64_t kAlwaysNarrow = 16;
+// Where nearly all of the pairs seen so far are marked, most of the others will be: 7 of 8.
+constexpr int64_t kFlatMarked = 7;
+constexpr int64_t kFlatSeen = 8;
 // Seeds are counted as they come: a block that is wide by its first rows is not looked at further.
 constexpr int64_t kSeedRows = 48;
 // Each pass looks at three times the keys seen so far: bounds sharpen before most keys are filtered.
@@ -26,6 +29,8 @@ bool gains_from_packing(const AttentionProblem<float>& problem) {
 }
 
 int64_t blocks_of(int64_t keys) { return (keys + kBlockKeys - 1) / kBlockKeys; }
+int64_t wide_share(int64_t pairs) { return static_cast<int64_t>(kWideShare * static_cast<double>(pairs)); }
+Range keys_of(Range blocks) { return {blocks.begin * kBlockKeys, blocks.end * kBlockKeys}; }
 
 // Kept between calls: fresh pages would cost a short call more than its work.
 ScratchMemory& thread_memory() {
@@ -94,7 +99,7 @@ BlockStages::BlockStages(const AttentionProblem<float>& problem, const Functions
       packs_keys_(gains_from_packing(problem)),
       memory_(thread_memory()) {
   memory_.clear();
-  capacity_ = kBlockQueries * std::clamp(problem.keys / kWideShare, kAlwaysNarrow, kMostEntries) +
+  capacity_ = kBlockQueries * std::clamp(wide_share(problem.keys), kAlwaysNarrow, kMostEntries) +
               problem.keys + kBlockKeys;
   const auto allocate = [&]<class T>(T*& array, int64_t count) { array = memory_.array<T>(count); };
   allocate(rows_.queries, kBlockQueries * problem.width);
@@ -154,9 +159,18 @@ void BlockStages::find_visible(const QueryBlock& block) {
   first_block_ = std::min(first_block_, last_block_);
 }
 
-bool BlockStages::is_wide(int64_t marked) const {
-  return marked > std::max(visible_ / kWideShare, kAlwaysNarrow * rows_.rows) ||
-         marked > kMostEntries * rows_.rows;
+// `marked`: of the pairs of the first `rows` rows with the keys of `seen`.
+bool BlockStages::is_wide(int64_t marked, int64_t rows, Range seen) const {
+  const int64_t narrow = kAlwaysNarrow * rows_.rows;
+  if (marked > std::max(wide_share(visible_), narrow) || marked > kMostEntries * rows_.rows) return true;
+  if (marked <= narrow) return false;
+  int64_t pairs = 0;
+  for (int64_t i = 0; i < rows; ++i) {
+    const auto row = static_cast<size_t>(i);
+    pairs += std::max<int64_t>(
+        0, std::min<int64_t>(end_[row], seen.end) - std::max<int64_t>(begin_[row], seen.begin));
+  }
+  return kFlatSeen * marked > kFlatMarked * pairs;
 }
 
 bool BlockStages::begin(const QueryBlock& block, const HeadOperands& head) {
@@ -210,7 +224,7 @@ bool BlockStages::seed(const KeyCodes& codes, int64_t& marked) {
     const int64_t end = std::min(first + kSeedRows, rows_.rows);
     functions_.seed(codes, rows_, pass_, first, end);
     marked += functions_.count(rows_, pass_, first, end);
-    if (is_wide(marked)) return false;
+    if (is_wide(marked, end, keys_of({pass_.first, pass_.first + pass_.count}))) return false;
   }
   return refine();
 }
@@ -234,7 +248,7 @@ bool BlockStages::passes(const QueryBlock& block, const HeadOperands& head) {
     seen = {seen.begin - left, seen.end + right};
     functions_.filter(head.codes, rows_, pass_);
     marked += functions_.count(rows_, pass_, 0, rows_.rows);
-    if (is_wide(marked) || !refine()) return false;
+    if (is_wide(marked, rows_.rows, keys_of(seen)) || !refine()) return false;
   }
   counters_.refined += marked;
   return true;

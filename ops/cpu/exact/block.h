@@ -93,7 +93,7 @@ class BlockStages {
  private:
   bool begin(const QueryBlock& block, const HeadOperands& head);
   void find_visible(const QueryBlock& block);
-  bool is_wide(int64_t marked) const;
+  bool is_wide(int64_t marked, int64_t rows, Range seen) const;
   void pack_keys(const QueryBlock& block, const HeadOperands& head);
   bool refine();
   void place_seed(const QueryBlock& block);

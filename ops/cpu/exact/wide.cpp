@@ -40,6 +40,7 @@ bool WideForward::run(const QueryBlock& block, int64_t* counts, BlockSupport* su
 bool WideForward::append(const WeightBlock<float>& weights, const SparseBlock<float>* sparse, int64_t rows,
                          int64_t* counts, BlockSupport& support) {
   if (sparse == nullptr && keep_ != Keep::everything) return false;
+  if (sparse != nullptr && !make_room(*sparse, rows, support)) return false;
   for (int64_t i = 0; i < rows; ++i) {
     if (sparse == nullptr) {
       counts[i] = append_row(weights, i, support);
@@ -50,8 +51,18 @@ bool WideForward::append(const WeightBlock<float>& weights, const SparseBlock<fl
       support.weights.insert(support.weights.end(), row.values, row.values + row.count);
     }
   }
-  const auto total = static_cast<int64_t>(support.keys.size());
-  return keep_ == Keep::everything || total <= kMostEntries * kBlockQueries;
+  return true;
+}
+
+// For the entries of a part; false if they are too many.
+bool WideForward::make_room(const SparseBlock<float>& sparse, int64_t rows, BlockSupport& support) const {
+  int64_t entries = 0;
+  for (int64_t i = 0; i < rows; ++i) entries += sparse.row(i).count;
+  if (keep_ != Keep::everything && entries > rows * kMostEntries) return false;
+  const size_t total = support.keys.size() + static_cast<size_t>(entries);
+  support.keys.reserve(total);
+  support.weights.reserve(total);
+  return true;
 }
 
 // Every weight that is not 0, NaN included.

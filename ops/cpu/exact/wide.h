@@ -25,6 +25,7 @@ class WideForward {
  private:
   bool append(const WeightBlock<float>& weights, const SparseBlock<float>* sparse, int64_t rows,
               int64_t* counts, BlockSupport& support);
+  bool make_room(const SparseBlock<float>& sparse, int64_t rows, BlockSupport& support) const;
   int64_t append_row(const WeightBlock<float>& weights, int64_t i, BlockSupport& support) const;
 
   const AttentionProblem<float>& problem_;
