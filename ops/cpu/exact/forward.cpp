@@ -25,8 +25,8 @@
 // and lowered by 4e-6 (1 + |max z|). Scale per block, not per head: one huge key spoils its own block only.
 //
 // Wide blocks: where three in ten of the pairs may matter, or nearly all of those seen so far, the dense path
-// is faster. The last block of a head's queries goes first; if it is wide, so is the whole head. Both verdicts
-// depend on the data alone, so results are repeatable bit by bit for any number of threads.
+// is faster. The last block of a head's queries goes first; if it is wide, so is the whole head. Both
+// verdicts depend on the data alone, so results are repeatable bit by bit for any number of threads.
 #include "ops/cpu/exact/forward.h"
 
 #include <ATen/Functions.h>
