@@ -50,8 +50,16 @@ class ExactBackward {
         weights_(support.weights.const_data_ptr<float>()) {}
 
   void run() {
-    if (targets_.query.data != nullptr || targets_.key.data != nullptr) run_rows();
-    if (targets_.key.data != nullptr || targets_.value.data != nullptr) run_keys();
+    if (targets_.query.data != nullptr || targets_.key.data != nullptr) {
+      score_grad_tensor_ = at::empty({support_.key_indices.size(0)}, at::kFloat);
+      score_grads_ = score_grad_tensor_.mutable_data_ptr<float>();
+    }
+    if (key_heads() % at::get_num_threads() == 0) {
+      run_heads();
+    } else {
+      run_rows();
+      run_keys();
+    }
     run_wide();
   }
 
@@ -66,11 +74,35 @@ class ExactBackward {
     return {view.data != nullptr ? view.at(batch, head, first) : nullptr, view.row};
   }
 
-  // Cut by heads and, inside a head, by stretches of rows.
+  int64_t key_heads() const { return problem_.batch * problem_.key_heads; }
+  bool needs_keys() const { return targets_.key.data != nullptr || targets_.value.data != nullptr; }
+  // A head's keys are cut into parts whose entries, which the sort writes in any order, stay in the caches.
+  int64_t parts_of_head() const {
+    constexpr int64_t kPartEntries = 128 * 1024;
+    return std::max<int64_t>(support_.key_indices.size(0) / key_heads() / kPartEntries, 1);
+  }
+
+  // As many heads for every thread: they wait for one another once.
+  void run_heads() {
+    const int64_t parts = parts_of_head();
+    at::parallel_for(0, key_heads(), 1, [&](int64_t begin, int64_t end) {
+      std::vector<float> scratch(static_cast<size_t>(problem_.keys + exact::kBlockKeys));
+      TransposedSupport transposed;
+      for (int64_t unit = begin; unit < end; ++unit) {
+        for (int64_t i = 0; score_grads_ != nullptr && i < problem_.group(); ++i) {
+          run_stretch(unit * problem_.group() + i, {0, problem_.queries}, scratch.data());
+        }
+        for (int64_t part = 0; needs_keys() && part < parts; ++part) {
+          run_part(unit, part, parts, transposed);
+        }
+      }
+    });
+  }
+
+  // Else cut by heads and, inside a head, by stretches of rows,
   void run_rows() {
+    if (score_grads_ == nullptr) return;
     constexpr int64_t kStretch = 64;
-    score_grad_tensor_ = at::empty({support_.key_indices.size(0)}, at::kFloat);
-    score_grads_ = score_grad_tensor_.mutable_data_ptr<float>();
     const int64_t stretches = (problem_.queries + kStretch - 1) / kStretch;
     at::parallel_for(0, problem_.batch * problem_.heads * stretches, 4, [&](int64_t begin, int64_t end) {
       std::vector<float> scratch(static_cast<size_t>(problem_.keys + exact::kBlockKeys));
@@ -100,21 +132,19 @@ class ExactBackward {
                                             of);
   }
 
-  // A head's keys are cut into parts: for threads, where there are fewer heads, and so that the entries of a
-  // part, which the sort writes in any order, stay in the caches.
+  // then by parts of a head's keys, at least one for every thread.
   void run_keys() {
-    constexpr int64_t kPartEntries = 128 * 1024;
-    const int64_t units = problem_.batch * problem_.key_heads;
-    const int64_t entries = support_.key_indices.size(0);
-    const int64_t parts = std::max((at::get_num_threads() + units - 1) / units, entries / units / kPartEntries);
-    at::parallel_for(0, units * parts, 1, [&](int64_t begin, int64_t end) {
+    if (!needs_keys()) return;
+    const int64_t parts =
+        std::max((at::get_num_threads() + key_heads() - 1) / key_heads(), parts_of_head());
+    at::parallel_for(0, key_heads() * parts, 1, [&](int64_t begin, int64_t end) {
       TransposedSupport transposed;
-      for (int64_t task = begin; task < end; ++task) {
-        const int64_t part = task % parts;
-        run_range(task / parts, {problem_.keys * part / parts, problem_.keys * (part + 1) / parts},
-                  transposed);
-      }
+      for (int64_t task = begin; task < end; ++task) run_part(task / parts, task % parts, parts, transposed);
     });
+  }
+
+  void run_part(int64_t unit, int64_t part, int64_t parts, TransposedSupport& transposed) const {
+    run_range(unit, {problem_.keys * part / parts, problem_.keys * (part + 1) / parts}, transposed);
   }
 
   void run_range(int64_t unit, Range range, TransposedSupport& transposed) const {
@@ -168,7 +198,7 @@ class ExactBackward {
     const int64_t* places = support_.wide_blocks.const_data_ptr<int64_t>();
     const int64_t unit_blocks = problem_.group() * blocks_;
     std::vector<int64_t> marked;  // key heads
-    for (int64_t unit = 0; unit < problem_.batch * problem_.key_heads; ++unit) {
+    for (int64_t unit = 0; unit < key_heads(); ++unit) {
       const int64_t* of_unit = places + unit * unit_blocks;
       if (std::any_of(of_unit, of_unit + unit_blocks, [](int64_t place) { return place >= 0; }))
         marked.push_back(unit);

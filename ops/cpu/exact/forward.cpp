@@ -68,8 +68,11 @@ class ExactForward {
   }
 
   SparseSupport run() {
-    quantise();
-    run_blocks();
+    if (heads() % at::get_num_threads() == 0) {
+      run_heads();
+    } else {
+      run_parts();
+    }
     run_wide();
     return keep_ != Keep::nothing ? join() : SparseSupport{};
   }
@@ -88,16 +91,14 @@ class ExactForward {
              scales, scales + stride, scales + 2 * stride, scales + 3 * stride}};
   }
 
-  void quantise() {
-    constexpr int64_t kGrain = 16;  // blocks of keys
-    at::parallel_for(0, heads() * key_blocks_, kGrain, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) {
-        const int64_t head = i / key_blocks_;
-        const auto of = operands(head / problem_.key_heads, head % problem_.key_heads);
-        good_.data_ptr<bool>()[i] = exact::chosen_functions().quantise_keys(
-            of.keys, of.count, problem_.width, of.codes, i % key_blocks_, i % key_blocks_ + 1);
-      }
-    });
+  // Blocks of keys, counted through all heads.
+  void quantise(int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t head = i / key_blocks_;
+      const auto of = operands(head / problem_.key_heads, head % problem_.key_heads);
+      good_.data_ptr<bool>()[i] = exact::chosen_functions().quantise_keys(
+          of.keys, of.count, problem_.width, of.codes, i % key_blocks_, i % key_blocks_ + 1);
+    }
   }
 
   bool head_is_good(int64_t batch, int64_t key_head) const {
@@ -134,31 +135,58 @@ class ExactForward {
     counters.bytes = 4 * problem_.keys * (problem_.width + problem_.value_width);
   }
 
-  // The last block of every head first; heads where it is wide are so as a whole.
-  void run_blocks() {
+  // As many heads for every thread: they wait for one another once.
+  void run_heads() {
+    at::parallel_for(0, heads(), 1, [&](int64_t begin, int64_t end) {
+      exact::BlockStages stages(problem_);
+      stages.output = &output_;
+      quantise(begin * key_blocks_, end * key_blocks_);
+      for (int64_t unit = begin * problem_.group(); unit < end * problem_.group(); ++unit) {
+        run_last_block(unit, stages);
+        run_blocks(unit * (blocks_ - 1), (unit + 1) * (blocks_ - 1), stages);
+      }
+    });
+  }
+
+  // Else cut by blocks.
+  void run_parts() {
+    constexpr int64_t kGrain = 16;  // blocks of keys
+    at::parallel_for(0, heads() * key_blocks_, kGrain,
+                     [&](int64_t begin, int64_t end) { quantise(begin, end); });
     const int64_t units = problem_.batch * problem_.heads;
-    bool* wide = wide_.data_ptr<bool>();
-    at::parallel_for(0, units, 1, [&](int64_t begin, int64_t end) {
-      exact::BlockStages stages(problem_);
-      stages.output = &output_;
-      for (int64_t unit = begin; unit < end; ++unit) {
-        const int64_t last = unit * blocks_ + blocks_ - 1;
-        wide[last] = !head_is_good(unit / problem_.heads, unit % problem_.heads / problem_.group());
-        if (!wide[last]) run_block(unit, blocks_ - 1, stages);
-        for (int64_t block = 0; wide[last] && block < blocks_; ++block) mark_wide(unit, block);
-      }
+    const auto in_parallel = [&](int64_t count, const auto& run) {
+      at::parallel_for(0, count, 1, [&](int64_t begin, int64_t end) {
+        exact::BlockStages stages(problem_);
+        stages.output = &output_;
+        run(begin, end, stages);
+      });
+    };
+    in_parallel(units, [&](int64_t begin, int64_t end, exact::BlockStages& stages) {
+      for (int64_t unit = begin; unit < end; ++unit) run_last_block(unit, stages);
     });
+    in_parallel(units * (blocks_ - 1), [&](int64_t begin, int64_t end, exact::BlockStages& stages) {
+      run_blocks(begin, end, stages);
+    });
+  }
+
+  // The last block of a head goes first; if it is wide, so is the whole head.
+  void run_last_block(int64_t unit, exact::BlockStages& stages) {
+    bool& wide = wide_.data_ptr<bool>()[unit * blocks_ + blocks_ - 1];
+    wide = !head_is_good(unit / problem_.heads, unit % problem_.heads / problem_.group());
+    if (!wide) run_block(unit, blocks_ - 1, stages);
+    for (int64_t block = 0; wide && block < blocks_; ++block) mark_wide(unit, block);
+  }
+
+  // The other blocks of narrow heads, counted through all heads.
+  void run_blocks(int64_t begin, int64_t end, exact::BlockStages& stages) {
+    const bool* wide = wide_.const_data_ptr<bool>();
     const int64_t rest = blocks_ - 1;
-    at::parallel_for(0, units * rest, 1, [&](int64_t begin, int64_t end) {
-      exact::BlockStages stages(problem_);
-      stages.output = &output_;
-      for (int64_t i = begin; i < end; ++i) {
-        // From both ends in turn: under a causal mask neighbouring halves cost the same.
-        const int64_t turn = i % rest;
-        const int64_t block = turn % 2 == 0 ? turn / 2 : rest - 1 - turn / 2;
-        if (!wide[i / rest * blocks_ + blocks_ - 1]) run_block(i / rest, block, stages);
-      }
-    });
+    for (int64_t i = begin; i < end; ++i) {
+      // From both ends in turn: under a causal mask neighbouring halves cost the same.
+      const int64_t turn = i % rest;
+      const int64_t block = turn % 2 == 0 ? turn / 2 : rest - 1 - turn / 2;
+      if (!wide[i / rest * blocks_ + rest]) run_block(i / rest, block, stages);
+    }
   }
 
   void run_wide() {
