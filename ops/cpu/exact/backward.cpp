@@ -135,8 +135,7 @@ class ExactBackward {
   // then by parts of a head's keys, at least one for every thread.
   void run_keys() {
     if (!needs_keys()) return;
-    const int64_t parts =
-        std::max((at::get_num_threads() + key_heads() - 1) / key_heads(), parts_of_head());
+    const int64_t parts = std::max((at::get_num_threads() + key_heads() - 1) / key_heads(), parts_of_head());
     at::parallel_for(0, key_heads() * parts, 1, [&](int64_t begin, int64_t end) {
       TransposedSupport transposed;
       for (int64_t task = begin; task < end; ++task) run_part(task / parts, task % parts, parts, transposed);
