@@ -37,6 +37,31 @@ struct SupportTotals {
   }
 };
 
+// Sum and least of all scores, those below -1 taken for -1: none of them has a weight either way.
+template <class T>
+struct WholeSums {
+  T maximum;
+  Vec<T> sum{};
+  Vec<T> least{};
+
+  void add(Vec<T> score) {
+    const Vec<T> y = larger(score - maximum, broadcast(T(-1)));
+    sum += y;
+    least = y < least ? y : least;
+  }
+};
+
+struct WholeTotals {
+  Wide sum{};
+  Wide depth{};  // the least score is the deepest below the maximum
+
+  template <class T>
+  void merge(const WholeSums<T>& sums) {
+    sum += wide_sum(sums.sum);
+    depth = larger(depth, larger(-wide_part<0>(sums.least), -wide_part<1>(sums.least)));
+  }
+};
+
 // Michelot's iteration: every set that contains the support gives a lower bound of tau; entries below it
 // leave.
 struct SparsemaxRule {
@@ -44,6 +69,18 @@ struct SparsemaxRule {
   static constexpr bool kSharpen = false;  // few entries lie above -1
   double tau = -1.0;
   double members = kInfinity;
+
+  // The first round, whose set is all scores: true if all of them are the support.
+  template <class T>
+  bool begin(const T* scores, int64_t n, double maximum) {
+    constexpr int64_t kCount = Lanes<T>::count;
+    WholeTotals totals;
+    sum_row(scores, n, WholeSums<T>{static_cast<T>(maximum)}, totals);
+    members = static_cast<double>((n + kCount - 1) / kCount * kCount);  // lanes past the end count as -1
+    const double next = (lane_sum(totals.sum) - 1.0) / members;
+    tau = next > tau ? next : tau;
+    return -lane_maximum<double>(totals.depth) > tau;
+  }
 
   template <class T>
   bool improve(const T* scores, int64_t n, double maximum) {
@@ -116,6 +153,11 @@ struct Entmax15Rule {
   static constexpr bool kSharpen = true;
   double tau = -1.0;
   double members = kInfinity;
+
+  template <class T>
+  bool begin(const T* /*scores*/, int64_t /*n*/, double /*maximum*/) {
+    return false;  // its first round needs no other sums than the next ones
+  }
 
   template <class T>
   bool improve(const T* scores, int64_t n, double maximum) {

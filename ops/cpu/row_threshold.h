@@ -213,6 +213,8 @@ template <class Rule, class T>
   if (has_nan(complete ? buffer : row, complete ? count : n)) return static_cast<T>(__builtin_nan(""));
   Rule rule;
   rule.tau = static_cast<double>(start);
+  if (rule.begin(complete ? buffer : row, complete ? count : n, static_cast<double>(maximum)))
+    return static_cast<T>(rule.tau);
   while (!rule.improve(complete ? buffer : row, complete ? count : n, static_cast<double>(maximum))) {
     // Leaving out what fell below the bound costs as much as a round of the iteration.
     if (rule.members > static_cast<double>(complete ? count : n) / 2) continue;

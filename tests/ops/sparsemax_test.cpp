@@ -65,8 +65,8 @@ TEST_P(SparsemaxTest, Smoke) {
 }
 
 TEST_P(SparsemaxTest, MatchesReference) {
-  for (const int64_t n : {1, 2, 3, 7, 8, 9, 31, 64, 100, 513, 2100}) {
-    for (const double spread : {0.0, 0.01, 0.3, 1.0, 4.0, 50.0}) {
+  for (const int64_t n : {1, 2, 3, 7, 8, 9, 31, 64, 100, 513, 2100, 4100}) {
+    for (const double spread : {0.0, 0.0001, 0.001, 0.01, 0.3, 1.0, 4.0, 50.0}) {
       const at::Tensor scores = torch::randn({6, n}, at::kDouble) * spread;
       // Weights are differences of numbers up to 1: a few double roundings, and the reference's own sums.
       EXPECT_TRUE(tensors_close(apply(scores), expected(scores), 1e-14))
@@ -227,6 +227,19 @@ TEST_P(SparsemaxTest, Ties) {
   for (const int64_t n : {2, 5, 130, 1500}) {
     EXPECT_TRUE(tensors_close(apply(torch::full({n}, 0.3F)), torch::full({n}, static_cast<float>(1.0 / n)),
                               1e-8, 2e-7));
+  }
+}
+
+// Nearly every entry has a weight; those that have none, or hardly any, must not be taken along.
+TEST_P(SparsemaxTest, FlatRowsWithAFewBelow) {
+  for (const int64_t n : {600, 2049, 4096, 4100}) {
+    for (const float below : {-kInf, -3.0F, -1.0F, -0.001F}) {
+      at::Tensor scores = torch::randn({5, n}) * 1e-4;
+      scores.index_put_({torch::arange(5), torch::tensor({int64_t{0}, int64_t{1}, n / 2, n - 2, n - 1})},
+                        below);
+      EXPECT_TRUE(tensors_close(apply(scores), expected(scores.to(at::kDouble)).to(at::kFloat), 2e-7))
+          << n << " entries, one at " << below;
+    }
   }
 }
 
