@@ -1,5 +1,5 @@
 // Time of sparse_mask_attention against LibTorch's scaled_dot_product_attention. In, --tables LETTERS (all
-// unless given), --only TEXT, --quick, --run RUN (trained_heads.h); out, tables. The two sides
+// unless given), --only TEXT, --quick, --threads N, --run RUN (trained_heads.h); out, tables. The two sides
 // alternate in one process on the same inputs; every problem is compared with its definition in double before
 // it is timed, and a mismatch ends the program with exit code 1.
 #include <iostream>
@@ -18,13 +18,13 @@ namespace {
 using giantrabbit::bench::Options;
 
 int run(const Options& options, const std::string& letters) {
-  at::set_num_threads(1);
+  at::set_num_threads(options.threads);
   const auto peaks = giantrabbit::bench::measure_peaks();
-  fmt::print("instruction set {}; {}\n",
+  fmt::print("instruction set {}; threads {}; {}\n",
              giantrabbit::ops::cpu::capability_name(giantrabbit::ops::cpu::chosen_capability()),
-             peaks.text());
+             options.threads, peaks.text());
   fmt::print(
-      "ratios: LibTorch's time / ours. cpu: least processor time in ms; with 2 threads the calling thread's "
+      "ratios: LibTorch's time / ours. cpu: least processor time in ms, of the calling thread "
       "alone.\nsupport, refined: keys with a weight and keys scored in fp32, per query. dense: blocks left "
       "to "
       "the dense path.\nof peak: time that the scores take at the peak / time. error: against double.\n");
@@ -45,14 +45,16 @@ int main(int argc, char** argv) {
       "only", "print the lines whose label holds this text",
       cxxopts::value<std::string>()->default_value(""))("quick", "at most 4,096 keys and few rounds")(
       "run", "a trained run whose attention table h measures on its longest chain",
-      cxxopts::value<std::string>()->default_value(""))("help", "");
+      cxxopts::value<std::string>()->default_value(""))(
+      "threads", "threads of both sides", cxxopts::value<int>()->default_value("1"))("help", "");
   try {
     const auto given = description.parse(argc, argv);
     if (given.count("help") != 0) {
       std::cout << description.help();
       return 0;
     }
-    return run({given.count("quick") != 0, given["run"].as<std::string>(), given["only"].as<std::string>()},
+    return run({given.count("quick") != 0, given["run"].as<std::string>(), given["only"].as<std::string>(),
+                given["threads"].as<int>()},
                given["tables"].as<std::string>());
   } catch (const cxxopts::exceptions::exception& error) {
     std::cerr << error.what() << '\n';

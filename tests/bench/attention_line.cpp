@@ -41,21 +41,20 @@ Plan LinePrinter::plan(const Problem& problem, double passes) const {
 }
 
 // Time that the counted operations take at the peak, of the time that it took.
-std::string LinePrinter::share_of_peak(const Problem& problem, const Facts& facts, double seconds,
-                                       int threads) const {
+std::string LinePrinter::share_of_peak(const Problem& problem, const Facts& facts, double seconds) const {
   const double width = static_cast<double>(problem.shape.width);
   const double int8_seconds = peaks_.int8 > 0 ? 2 * width * facts.coded_pairs / peaks_.int8 : 0;
   const double fp32_seconds = peaks_.fp32 > 0 ? 4 * width * facts.dense_pairs / peaks_.fp32 : 0;
   if (int8_seconds + fp32_seconds == 0) return "-";
   const char* which = fp32_seconds == 0 ? "int8" : int8_seconds == 0 ? "fp32" : "both";
-  return fmt::format("{:.0f}% {}", 100 * (int8_seconds + fp32_seconds) / (seconds * threads), which);
+  return fmt::format("{:.0f}% {}", 100 * (int8_seconds + fp32_seconds) / (seconds * threads_), which);
 }
 
 void LinePrinter::print(const std::string& label, const Comparison& comparison, const Problem& problem,
-                        const Facts& facts, int threads, bool forward) const {
+                        const Facts& facts, bool forward) const {
   // Other programs do not lengthen processor time, but it is known for the calling thread alone.
-  const double seconds = threads == 1 ? comparison.cpu.a.minimum : comparison.wall.a.minimum;
-  const std::string share = forward ? share_of_peak(problem, facts, seconds, threads) : std::string("-");
+  const double seconds = threads_ == 1 ? comparison.cpu.a.minimum : comparison.wall.a.minimum;
+  const std::string share = forward ? share_of_peak(problem, facts, seconds) : std::string("-");
   const std::string candidates = facts.candidates < 0 ? "-" : fmt::format("{:.1f}", facts.candidates);
   const std::string support = fmt::format("{:.1f}", facts.support);
   print_comparison(label, comparison,
@@ -65,17 +64,8 @@ void LinePrinter::print(const std::string& label, const Comparison& comparison, 
   std::fflush(stdout);
 }
 
-void LinePrinter::forward_and_training(const std::string& label, const Problem& problem, int threads) const {
-  if (left_out(label)) return;
-  const Facts facts = examine(problem);
-  at::set_num_threads(threads);
-  const Comparison forward =
-      compare(forward_of(problem, ours), forward_of(problem, fused_softmax), plan(problem, 1.0));
-  print(label + " fwd", forward, problem, facts, threads, true);
-  const Comparison training =
-      compare(training_of(problem, ours), training_of(problem, fused_softmax), plan(problem, 3.5));
-  print(label + " fwd+bwd", training, problem, facts, threads, false);
-  at::set_num_threads(1);
+void LinePrinter::forward_and_training(const std::string& label, const Problem& problem) const {
+  against(label, problem, problem);
 }
 
 void LinePrinter::against(const std::string& label, const Problem& problem, const Problem& theirs) const {
@@ -83,10 +73,10 @@ void LinePrinter::against(const std::string& label, const Problem& problem, cons
   const Facts facts = examine(problem);
   print(label + " fwd",
         compare(forward_of(problem, ours), forward_of(theirs, fused_softmax), plan(problem, 1.0)), problem,
-        facts, 1, true);
+        facts, true);
   print(label + " fwd+bwd",
         compare(training_of(problem, ours), training_of(theirs, fused_softmax), plan(problem, 3.5)), problem,
-        facts, 1, false);
+        facts, false);
 }
 
 void LinePrinter::forward_once(const std::string& label, const Problem& problem) const {
@@ -99,7 +89,7 @@ void LinePrinter::forward_once(const std::string& label, const Problem& problem)
   Comparison once{};
   once.wall = {{times[0], times[1]}, {theirs, theirs}, {theirs / times[0], theirs / times[1]}};
   once.cpu = once.wall;
-  print(label + " fwd, once", once, problem, facts, 1, true);
+  print(label + " fwd, once", once, problem, facts, true);
 }
 
 }  // namespace giantrabbit::bench

@@ -1,5 +1,5 @@
 // See attention_tables.h. Unless a line says otherwise: batch 1, 4 heads, d = 64, independent unit normals
-// (so scores of unit variance), one thread, sparsemax against LibTorch's fused softmax in fp32.
+// (so scores of unit variance), sparsemax against LibTorch's fused softmax in fp32.
 #include "tests/bench/attention_tables.h"
 
 #include <fmt/format.h>
@@ -16,7 +16,7 @@ using ops::Normalizer;
 LinePrinter printer(const Options& options, const Peaks& peaks) {
   constexpr double kQuickSeconds = 0.2;
   constexpr double kSeconds = 4.0;
-  LinePrinter lines(peaks, options.quick ? kQuickSeconds : kSeconds, options.only);
+  LinePrinter lines(peaks, options.quick ? kQuickSeconds : kSeconds, options.only, options.threads);
   lines.heading();
   return lines;
 }
@@ -27,16 +27,12 @@ Shape square(int64_t length, int64_t width = 64, bool causal = false) {
 
 void lengths_table(const Options& options, const Peaks& peaks) {
   const LinePrinter lines = printer(options, peaks);
-  for (const int threads : {1, 2}) {
-    for (const int64_t width : {64, 32}) {
-      for (const bool causal : {false, true}) {
-        for (const int64_t length : {256, 512, 1024, 4096, 16384}) {
-          if (options.quick && length > 4096) continue;
-          const Problem problem = make_problem(square(length, width, causal), Normalizer::sparsemax);
-          lines.forward_and_training(
-              fmt::format("{}d{} n{} {}t", causal ? "causal " : "", width, length, threads), problem,
-              threads);
-        }
+  for (const int64_t width : {64, 32}) {
+    for (const bool causal : {false, true}) {
+      for (const int64_t length : {256, 512, 1024, 4096, 16384}) {
+        if (options.quick && length > 4096) continue;
+        lines.forward_and_training(fmt::format("{}d{} n{}", causal ? "causal " : "", width, length),
+                                   make_problem(square(length, width, causal), Normalizer::sparsemax));
       }
     }
   }

@@ -13,6 +13,7 @@ struct Options {
   bool quick = false;  // no more than 4,096 keys, few rounds
   std::string run;     // a trained run for table h, or empty
   std::string only;    // lines whose label holds this
+  int threads = 1;     // of both sides
 };
 
 struct Table {

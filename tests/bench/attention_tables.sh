@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Prints the tables of attention_bench (attention_tables.cpp says what they hold). Builds nothing: configure
 # with -DGR_BENCH=ON and build the target attention_bench first. BUILD names the build folder (build).
-#   tests/bench/attention_tables.sh [--quick] [--tables LETTERS] [--only TEXT] [--run RUN]
+#   tests/bench/attention_tables.sh [--quick] [--tables LETTERS] [--only TEXT] [--threads N] [--run RUN]
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 program="${BUILD:-build}/bin/attention_bench"
