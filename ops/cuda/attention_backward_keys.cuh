@@ -139,11 +139,12 @@ __device__ QueryRange seeing_queries(const KeyBlock<Stored>& block) {
   return {begin, end};
 }
 
-// The wide rows of head h: a flag per block of the forward pass tells where there are any.
+// The wide rows of head h: a flag per head, and one per block of the forward pass, tell where there are any.
 template <class Rule, class Stored, class M>
 __device__ void add_wide_rows(const KeyBlock<Stored>& block, int64_t h, const double* means,
                               BackwardKeysMemory<M>& memory, KeySums<Stored>& sums) {
   constexpr int kFlags = kWarp / kBlockWarps;  // per tile
+  if (block.support.wide_heads[block.b * block.problem.heads + h] == 0) return;
   const int64_t blocks = blocks_per_head(block.problem);
   const int32_t* const flags = block.support.wide_blocks + (block.b * block.problem.heads + h) * blocks;
   const QueryRange queries = seeing_queries(block);

@@ -1,9 +1,9 @@
-// Attention forward with softmax, sparsemax or entmax-1.5, exact: one warp per query, eight queries per
-// block. Of sparse rows the first sweep over the keys keeps the candidates (long_row.cuh), and only values
-// with a weight are read. Rows whose lists stay full are wide: the block sweeps once per round of the
-// iteration to tau, and once for the result, as it does for softmax. Kept for the gradient and for the
-// support operator: states of rows, and the entries of rows with few of them. Definition and contract:
-// ops/sparse_mask_attention.h.
+// Attention forward with softmax, sparsemax or entmax-1.5, exact, for every problem and for the rows that the
+// tensor cores leave over (attention_refine.cuh): one warp per query, eight queries per block. Of sparse rows
+// the first sweep over the keys keeps the candidates (long_row.cuh), and only values with a weight are read.
+// Rows whose lists stay full are wide: the block sweeps once per round of the iteration to tau, and once for
+// the result, as it does for softmax. Kept for the gradient and for the support operator: states of rows, and
+// the entries of rows with few of them. Definition and contract: ops/sparse_mask_attention.h.
 #pragma once
 
 #include "ops/cuda/attention_rows.cuh"
@@ -26,6 +26,16 @@ struct ResultRow {
   HeadRows<Stored> values;
   Stored* result;
 };
+
+template <class Stored>
+__device__ ResultRow<Stored> own_result_row(const QueryBlock<Stored>& block, const Stored* value,
+                                            Stored* result) {
+  const AttentionProblem& problem = block.problem;
+  return {
+      head_rows<Stored>(value, problem.value, block.b, block.key_head(), problem.keys, problem.value_width),
+      result + block.b * problem.result.batch + block.h * problem.result.head +
+          block.own_query() * problem.result.row};
+}
 
 // Softmax: the weight of a score is exp(score - maximum) / total.
 template <class M>
@@ -126,10 +136,11 @@ __device__ void keep_row(const KeptRows& kept, int64_t row, const RowState<Rule,
   if (kept.keys != nullptr && !has_entries) kept.keys[row * kept.capacity] = -1;
 }
 
-template <class M>
-__device__ void keep_wide_block(const KeptRows& kept, AttentionMemory<M>& memory, bool wide) {
-  const bool any = BlockGroup{memory.parts}.any(wide);
-  if (threadIdx.x == 0) kept.wide_blocks[blockIdx.x] = any ? 1 : 0;
+// Of left-over rows: beside what is known of the others.
+__device__ inline void keep_wide_block(const KeptRows& kept, const BlockGroup& group, bool wide,
+                                       bool left_over) {
+  const bool any = group.any(wide);
+  if (threadIdx.x == 0 && (any || !left_over)) kept.wide_blocks[blockIdx.x] = any ? 1 : 0;
 }
 
 // The row from its list of candidates; returns the number of its entries.
@@ -141,6 +152,7 @@ __device__ int sum_by_list(CandidateList<M>& list, int count, RowState<Rule, M>&
   const int support = keep_weights(list, count, state);
   for (int64_t first = 0; first < row.values.width; first += kPassColumns) {
     ColumnSums<Stored> columns{first, row.values.width};
+#pragma unroll 4
     for (int i = 0; i < support; ++i) columns.add(row.values.at(list.places[i]), list.values[i]);
     columns.store(row.result);
   }
@@ -169,7 +181,7 @@ __device__ double find_wide_tau(const QueryBlock<Stored>& block, AttentionMemory
 
 template <class Rule, class Stored, class M>
 __device__ void attend_sparsely(const QueryBlock<Stored>& block, const ResultRow<Stored>& row,
-                                AttentionMemory<M>& memory, const KeptRows& kept) {
+                                AttentionMemory<M>& memory, const KeptRows& kept, bool left_over) {
   CandidateList<M>& list = memory.lists[warp_index()];
   Collector<Rule, M> collector(list);
   int count = 0;  // permitted keys first
@@ -194,7 +206,8 @@ __device__ void attend_sparsely(const QueryBlock<Stored>& block, const ResultRow
   }
   if (kept.states == nullptr) return;
   const bool has_entries = by_list && count <= kept.capacity;
-  keep_wide_block(kept, memory, block.exists() && !has_entries && !state.empty());
+  keep_wide_block(kept, BlockGroup{memory.parts}, block.exists() && !has_entries && !state.empty(),
+                  left_over);
   if (!block.exists()) return;
   keep_row(kept, block.own_row(), state, count, has_entries);
   if (has_entries) keep_entries(list, count, block.own_row(), kept);
@@ -209,28 +222,30 @@ __device__ void attend_densely(const QueryBlock<Stored>& block, const ResultRow<
   if (block.exists() && state.undefined()) fill_result(row, kNan<M>);
   sum_by_sweep(block, row, memory.tile, !state.undefined(), state);
   if (kept.states == nullptr) return;
-  keep_wide_block(kept, memory, block.exists() && !state.empty());
+  keep_wide_block(kept, BlockGroup{memory.parts}, block.exists() && !state.empty(), false);
   if (block.exists()) keep_row(kept, block.own_row(), state, sums.permitted, false);
 }
 
 constexpr int kAttentionBlocks =
     2;  // per multiprocessor: left alone, ptxas aims at more and spills registers
 
+// left_over: null, or 1 for the rows that are wanted.
 template <class Rule, class Stored>
 __global__ void __launch_bounds__(kBlockThreads, kAttentionBlocks)
     attention_forward(AttentionProblem problem, const Stored* query, const Stored* key, const Stored* value,
-                      Stored* result, KeptRows kept) {
+                      Stored* result, KeptRows kept, const unsigned char* left_over) {
   using M = Math<Stored>;
   auto& memory = *reinterpret_cast<AttentionMemory<M>*>(dynamic_shared_memory());
-  const QueryBlock<Stored> block = own_query_block<Stored>(problem, query, key);
-  const ResultRow<Stored> row{
-      head_rows<Stored>(value, problem.value, block.b, block.key_head(), problem.keys, problem.value_width),
-      result + block.b * problem.result.batch + block.h * problem.result.head +
-          block.own_query() * problem.result.row};
+  QueryBlock<Stored> block = own_query_block<Stored>(problem, query, key);
+  if (left_over != nullptr) {
+    block.done = block.exists() && left_over[block.own_row()] == 0;
+    if (!BlockGroup{memory.parts}.any(block.exists())) return;
+  }
+  const ResultRow<Stored> row = own_result_row(block, value, result);
   if constexpr (std::is_void_v<Rule>) {
     attend_densely(block, row, memory, kept);
   } else {
-    attend_sparsely<Rule>(block, row, memory, kept);
+    attend_sparsely<Rule>(block, row, memory, kept, left_over != nullptr);
   }
 }
 

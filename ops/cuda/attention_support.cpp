@@ -2,6 +2,7 @@
 // works on, so that its own operators order with them.
 #include "ops/cuda/attention_support.h"
 
+#include <ATen/ops/amax.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
@@ -25,6 +26,12 @@ void* data_or_null(const at::Tensor& tensor) {
 // The sums of the numbers before each place, and the sum of all.
 at::Tensor running_sums(const at::Tensor& counts) {
   return at::cat({at::zeros({1}, counts.options().dtype(at::kLong)), counts.cumsum(0, at::kLong)});
+}
+
+// What launch_attention() needs beside the operands.
+at::Tensor workspace_for(Normalizer normalizer, const DeviceCall& call) {
+  return at::empty({attention_workspace_bytes(normalizer, call.dtype(), call.problem)},
+                   options_of(call, at::kByte));
 }
 
 class KeptTensors {
@@ -77,17 +84,17 @@ struct TransposedTensors {
 };
 
 TransposedTensors transpose(const char* op, const DeviceCall& call, const AttentionSupportTensors& support,
-                            const at::Tensor& entry_grads) {
+                            const AttentionSupportRows& rows, const at::Tensor& entry_grads) {
   const AttentionProblem& problem = call.problem;
   const int64_t cells = problem.batch * problem.key_heads * problem.keys * kTransposeParts;
   const at::Tensor counts = at::zeros({cells}, options_of(call, at::kInt));
-  check_launch(op, launch_count_support_columns(problem, support.view(), counts.mutable_data_ptr<int32_t>(),
-                                                call.stream()));
+  check_launch(
+      op, launch_count_support_columns(problem, rows, counts.mutable_data_ptr<int32_t>(), call.stream()));
   const TransposedTensors to{running_sums(counts), at::empty_like(support.key_indices),
                              at::empty_like(support.weights),
                              entry_grads.defined() ? at::empty_like(entry_grads) : at::Tensor()};
-  check_launch(op, launch_transpose_support(call.dtype(), problem, support.view(), data_or_null(entry_grads),
-                                            to.view(), call.stream()));
+  check_launch(op, launch_transpose_support(call.dtype(), problem, rows, data_or_null(entry_grads), to.view(),
+                                            call.stream()));
   return to;
 }
 
@@ -96,9 +103,10 @@ TransposedTensors transpose(const char* op, const DeviceCall& call, const Attent
 void attend(const char* op, Normalizer normalizer, DeviceCall& call, const at::Tensor& result) {
   call.set_result(result);
   if (result.numel() == 0) return;
+  const at::Tensor workspace = workspace_for(normalizer, call);
   check_launch(op, launch_attention(normalizer, call.dtype(), call.problem, call.query.const_data_ptr(),
                                     call.key.const_data_ptr(), call.value.const_data_ptr(),
-                                    result.mutable_data_ptr(), call.stream()));
+                                    result.mutable_data_ptr(), workspace.mutable_data_ptr(), call.stream()));
 }
 
 AttentionSupportTensors attend_and_keep(const char* op, Normalizer normalizer, DeviceCall& call,
@@ -107,9 +115,11 @@ AttentionSupportTensors attend_and_keep(const char* op, Normalizer normalizer, D
   AttentionSupportTensors support = empty_support(call);
   if (call.rows() == 0) return support;
   const KeptTensors kept(normalizer, call, keep);
-  check_launch(op, launch_attention(normalizer, call.dtype(), call.problem, call.query.const_data_ptr(),
-                                    call.key.const_data_ptr(), call.value.const_data_ptr(),
-                                    result.mutable_data_ptr(), call.stream(), kept.view));
+  const at::Tensor workspace = workspace_for(normalizer, call);
+  check_launch(
+      op, launch_attention(normalizer, call.dtype(), call.problem, call.query.const_data_ptr(),
+                           call.key.const_data_ptr(), call.value.const_data_ptr(), result.mutable_data_ptr(),
+                           workspace.mutable_data_ptr(), call.stream(), kept.view));
   support.states = kept.states;
   support.wide_blocks = kept.wide_blocks;
   if (normalizer == Normalizer::softmax && keep == Keep::for_backward) return support;
@@ -136,6 +146,8 @@ void differentiate(const char* op, Normalizer normalizer, DeviceCall& call, cons
   }
   const at::Tensor grad_rows = with_plain_columns(result_grad);
   call.set_result(grad_rows);
+  const at::Tensor wide_heads = at::amax(support.wide_blocks, -1);
+  const AttentionSupportRows support_rows = support.view(wide_heads);
   const AttentionOperands operands{call.query.const_data_ptr(), call.key.const_data_ptr(),
                                    call.value.const_data_ptr(), grad_rows.const_data_ptr()};
   const auto layout_or_none = [](const at::Tensor& tensor) {
@@ -152,14 +164,14 @@ void differentiate(const char* op, Normalizer normalizer, DeviceCall& call, cons
                                      data_or_null(query_grad), layout_or_none(query_grad),
                                      data_or_null(score_grad)};
     check_launch(op, launch_attention_backward_rows(normalizer, call.dtype(), call.problem, operands,
-                                                    support.view(), rows, call.stream()));
+                                                    support_rows, rows, call.stream()));
   }
   if (!key_grad.defined() && !value_grad.defined()) return;
-  const TransposedTensors transposed = transpose(op, call, support, entry_grads);
+  const TransposedTensors transposed = transpose(op, call, support, support_rows, entry_grads);
   const AttentionKeyGradients keys{data_or_null(key_grad), layout_or_none(key_grad), data_or_null(value_grad),
                                    layout_or_none(value_grad)};
   check_launch(op, launch_attention_backward_keys(
-                       normalizer, call.dtype(), call.problem, operands, support.view(), transposed.view(),
+                       normalizer, call.dtype(), call.problem, operands, support_rows, transposed.view(),
                        static_cast<const double*>(data_or_null(means)), keys, call.stream()));
 }
 

@@ -18,10 +18,11 @@ struct AttentionSupportTensors {
   at::Tensor states;       // [rows, 2] fp64, see KeptRows
   at::Tensor wide_blocks;  // [batch, heads, blocks] int32
 
-  AttentionSupportRows view() const {
-    return {states.const_data_ptr<double>(), wide_blocks.const_data_ptr<int32_t>(),
-            row_offsets.const_data_ptr<int64_t>(), key_indices.const_data_ptr<int32_t>(),
-            weights.const_data_ptr()};
+  // wide_heads: the largest flag of each head.
+  AttentionSupportRows view(const at::Tensor& wide_heads) const {
+    return {states.const_data_ptr<double>(),       wide_blocks.const_data_ptr<int32_t>(),
+            wide_heads.const_data_ptr<int32_t>(),  row_offsets.const_data_ptr<int64_t>(),
+            key_indices.const_data_ptr<int32_t>(), weights.const_data_ptr()};
   }
 };
 

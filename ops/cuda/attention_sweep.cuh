@@ -87,11 +87,12 @@ struct QueryBlock {
   HeadRows<Stored> keys;
   int64_t b;
   int64_t h;
-  int64_t first;   // query of the first warp
-  KeyRange tiles;  // of keys that any of the queries sees
+  int64_t first;      // query of the first warp
+  KeyRange tiles;     // of keys that any of the queries sees
+  bool done = false;  // of the warp: its query is none of the block's
 
   __device__ int64_t own_query() const { return first + warp_index(); }
-  __device__ bool exists() const { return own_query() < problem.queries; }
+  __device__ bool exists() const { return own_query() < problem.queries && !done; }
   __device__ int64_t own_row() const { return (b * problem.heads + h) * problem.queries + own_query(); }
   __device__ int64_t key_head() const { return h / (problem.heads / problem.key_heads); }
 };

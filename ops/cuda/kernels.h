@@ -100,8 +100,11 @@ struct KeptRows {
   bool counts_wide_rows = true;  // false: those have 0 entries
 };
 
+// What a problem needs beside its operands; 0: nothing. Of the device that is current.
+int64_t attention_workspace_bytes(Normalizer normalizer, Dtype dtype, const AttentionProblem& problem);
+
 int launch_attention(Normalizer normalizer, Dtype dtype, const AttentionProblem& problem, const void* query,
-                     const void* key, const void* value, void* result, void* stream,
+                     const void* key, const void* value, void* result, void* workspace, void* stream,
                      const KeptRows& kept = {});
 
 // The support in compressed rows: row_offsets [rows + 1] are the sums of kept.counts.
@@ -113,6 +116,7 @@ int launch_attention_support(Normalizer normalizer, Dtype dtype, const Attention
 struct AttentionSupportRows {
   const double* states;
   const int32_t* wide_blocks;
+  const int32_t* wide_heads;  // [batch, heads] 1: any block of the head is wide
   const int64_t* row_offsets;
   const int32_t* keys;
   const void* weights;

@@ -158,6 +158,8 @@ void note_multiply_add(bool of_doubles) {
   if (running != nullptr) ++(of_doubles ? total.double_multiply_adds : total.multiply_adds);
 }
 
+void note_matrix_product() { total.matrix_multiply_adds += 16 * 8 * 16 / kWarp; }
+
 void note_exponential() {
   if (running != nullptr) ++total.exponentials;
 }

@@ -31,6 +31,7 @@ struct Counters {
   uint64_t shared_conflicts = 0;      // of them those more than the bytes asked for need
   uint64_t multiply_adds = 0;         // fused, by threads
   uint64_t double_multiply_adds = 0;  // the same in double
+  uint64_t matrix_multiply_adds = 0;  // by tensor cores, of all lanes together
   uint64_t exponentials = 0;          // of both types, by threads
   uint64_t warp_operations = 0;       // shuffles, votes, reductions, __syncwarp: once per warp
   uint64_t barriers = 0;              // of blocks
@@ -54,6 +55,7 @@ void enter(unsigned thread);
 void leave();
 void warp_meets(unsigned first_thread, uint32_t lanes);
 void block_meets();
+void note_matrix_product();  // of 16 x 16 by 16 x 8 numbers, from each lane
 void end_block();
 void end_launch();
 void add_memory(const void* begin, size_t size);  // global memory, from a page's begin to another's end

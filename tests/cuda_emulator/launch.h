@@ -36,12 +36,18 @@ void note_launch(const void* kernel, size_t threads, size_t shared_bytes);
 // For the running thread only. `where` tells calls apart: threads meet where they came to the same call.
 void block_barrier(std::source_location where);
 
-enum class WarpOperation { synchronise, exchange, vote, sum, minimum, maximum };
+enum class WarpOperation { synchronise, exchange, vote, sum, minimum, maximum, gather };
 
 // Meets the other lanes of `mask`. Result: of exchange the value of lane `source`; of vote a bit per lane
 // whose value is not 0; of the rest the sum, minimum or maximum of the values as signed numbers.
 uint64_t warp_operation(WarpOperation operation, uint32_t mask, uint64_t value, unsigned source,
                         std::source_location where);
+
+// Meets all lanes of the warp and gives each what all of them brought, until the warp gathers again.
+struct LaneRecord {
+  uint32_t words[6];
+};
+const LaneRecord* gather_lanes(const LaneRecord& own, std::source_location where);
 
 unsigned char* shared_memory();
 size_t shared_memory_size();

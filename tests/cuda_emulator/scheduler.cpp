@@ -109,6 +109,7 @@ class Block {
   unsigned index_;
   GuardedMemory shared_;
   std::vector<Thread> threads_;
+  std::vector<LaneRecord> gathered_;  // a record per thread
   char meeting_ = 0;
 };
 
@@ -124,7 +125,10 @@ void run_thread(void* argument) {
 }
 
 Block::Block(unsigned index, size_t first_stack)
-    : index_(index), shared_(launch->shared_bytes), threads_(volume(launch->block)) {
+    : index_(index),
+      shared_(launch->shared_bytes),
+      threads_(volume(launch->block)),
+      gathered_(threads_.size()) {
   for (unsigned i = 0; i < threads_.size(); ++i) {
     Thread& thread = threads_[i];
     thread.block = this;
@@ -254,6 +258,15 @@ void Block::try_warp_operation(const Thread& latest) {
 
 void Block::finish_warp_operation(std::span<Thread* const> lanes) {
   const WarpOperation operation = lanes.front()->operation;
+  if (operation == WarpOperation::gather) {
+    for (Thread* lane : lanes) {
+      gathered_[lane->index] = *reinterpret_cast<const LaneRecord*>(lane->value);
+      lane->value = reinterpret_cast<uint64_t>(&gathered_[lanes.front()->index]);
+      lane->state = State::ready;
+    }
+    if constexpr (kCounting) counting::warp_meets(lanes.front()->index, lanes.front()->mask);
+    return;
+  }
   std::array<uint64_t, kWarp> values{};
   uint64_t result = operation == WarpOperation::vote ? 0 : lanes.front()->value;
   for (const Thread* lane : lanes) {
@@ -334,6 +347,11 @@ uint64_t warp_operation(WarpOperation operation, uint32_t mask, uint64_t value, 
   running->source = source;
   wait(State::in_warp_operation, where);
   return running->value;
+}
+
+const LaneRecord* gather_lanes(const LaneRecord& own, std::source_location where) {
+  return reinterpret_cast<const LaneRecord*>(
+      warp_operation(WarpOperation::gather, 0xFFFFFFFFU, reinterpret_cast<uint64_t>(&own), 0, where));
 }
 
 unsigned char* shared_memory() { return running->block->shared_memory(); }

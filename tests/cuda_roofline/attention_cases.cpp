@@ -28,11 +28,13 @@ struct Attention {
     problem.query = problem.key = problem.value = problem.result = {count, length * kHeadWidth, kHeadWidth};
     problem.scale = 1.0 / std::sqrt(static_cast<double>(kHeadWidth));
     problem.causal = true;
+    workspace = empty_buffer<unsigned char>(
+        ops::cuda::attention_workspace_bytes(normalizer, kDtype<Stored>, problem));
   }
 
   void attend(const ops::cuda::KeptRows& kept = {}) const {
     check(ops::cuda::launch_attention(normalizer, kDtype<Stored>, problem, query->get(), key->get(),
-                                      value->get(), result->get(), nullptr, kept));
+                                      value->get(), result->get(), workspace->get(), nullptr, kept));
   }
 
   Normalizer normalizer;
@@ -40,6 +42,7 @@ struct Attention {
   int64_t rows;
   AttentionProblem problem{};
   std::shared_ptr<DeviceBuffer<Stored>> query, key, value, result;
+  std::shared_ptr<DeviceBuffer<unsigned char>> workspace;
 };
 
 template <class Count>
@@ -93,6 +96,7 @@ class Gradient {
                                    entries ? kCapacity : 0,
                                    false};
     attention_.attend(kept);
+    find_wide_heads();
     const std::vector<int64_t> offsets = sums(counts.values());
     row_offsets_ = std::make_shared<DeviceBuffer<int64_t>>(offsets);
     keys_ = empty_buffer<int32_t>(offsets.back());
@@ -101,6 +105,14 @@ class Gradient {
     check(ops::cuda::launch_attention_support(attention_.normalizer, kDtype<Stored>, attention_.problem,
                                               attention_.query->get(), attention_.key->get(), kept,
                                               row_offsets_->get(), keys_->get(), weights_->get(), nullptr));
+  }
+
+  void find_wide_heads() {
+    const std::vector<int32_t> blocks = wide_blocks_.values();
+    const auto heads = static_cast<size_t>(attention_.problem.heads);
+    std::vector<int32_t> any(heads, 0);
+    for (size_t i = 0; i < blocks.size(); ++i) any[i / (blocks.size() / heads)] |= blocks[i];
+    wide_heads_ = std::make_shared<DeviceBuffer<int32_t>>(any);
   }
 
   void transpose() {
@@ -123,7 +135,8 @@ class Gradient {
     return {attention_.query->get(), attention_.key->get(), attention_.value->get(), result_grad_->get()};
   }
   ops::cuda::AttentionSupportRows support() const {
-    return {states_.get(), wide_blocks_.get(), row_offsets_->get(), keys_->get(), weights_->get()};
+    return {states_.get(),       wide_blocks_.get(), wide_heads_->get(),
+            row_offsets_->get(), keys_->get(),       weights_->get()};
   }
   ops::cuda::TransposedSupport transposed() const {
     return {cells_->get(), by_key_rows_->get(), by_key_weights_->get(), by_key_grads_->get()};
@@ -135,7 +148,7 @@ class Gradient {
   DeviceBuffer<double> means_;
   std::shared_ptr<DeviceBuffer<Stored>> result_grad_, query_grad_, key_grad_, value_grad_;
   std::shared_ptr<DeviceBuffer<int64_t>> row_offsets_, cells_;
-  std::shared_ptr<DeviceBuffer<int32_t>> keys_, by_key_rows_;
+  std::shared_ptr<DeviceBuffer<int32_t>> wide_heads_, keys_, by_key_rows_;
   std::shared_ptr<DeviceBuffer<float>> weights_, entry_grads_, by_key_weights_, by_key_grads_;
 };
 
@@ -153,7 +166,10 @@ void add_cases_of(const std::string& dtype, std::vector<Case>& cases) {
     // The gradient of sparse weights costs what their support costs, whose rows hardly grow with the length.
     const bool grows_with_support = kind == Kind::attention_gradient && normalizer != Normalizer::softmax;
     const size_t degree = grows_with_support ? 1 : 2;
+    // Whole tiles of the tensor cores' queries and keys.
+    const bool by_codes = kind == Kind::attention && normalizer != Normalizer::softmax;
     const std::vector<int64_t> counted = grows_with_support ? std::vector<int64_t>{384, 512, 640, 768}
+                                         : by_codes         ? std::vector<int64_t>{128, 256, 384, 512, 640}
                                                             : std::vector<int64_t>{64, 128, 192, 256, 320};
     cases.push_back({name + dtype, kind, sizeof(Stored), degree, counted, 1, eight_heads, prepare});
   };

@@ -22,13 +22,14 @@ enum Quantity : size_t {
   kSharedPasses,
   kMultiplyAdds,
   kDoubleMultiplyAdds,
+  kMatrixMultiplyAdds,
   kExponentials,
   kWarpOperations,
   kQuantities
 };
 constexpr std::array<const char*, kQuantities> kNames{
-    "DRAM",           "L2", "shared memory", "multiply-adds", "double multiply-adds", "exponentials",
-    "warp operations"};
+    "DRAM",         "L2",           "shared memory",  "multiply-adds", "double multiply-adds",
+    "tensor cores", "exponentials", "warp operations"};
 
 struct Costs {
   std::array<double, kQuantities> quantities{};

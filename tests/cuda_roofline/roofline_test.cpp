@@ -61,34 +61,46 @@ TEST(RooflineTest, RowsAreReadAndWrittenOnce) {
   EXPECT_GT(found.read.sectors, 3 * 2 * n / 8);
 }
 
-// Every warp of eight meets every tile of 32 keys up to the diagonal once, with 64 columns; of one-hot rows
-// one value is read.
+// In double, without tensor cores: every warp of eight meets every tile of 32 keys up to the diagonal once,
+// with 64 columns; of one-hot rows one value is read.
 TEST(RooflineTest, AttentionOfOneKeyHasTheClosedForm) {
   constexpr int64_t kLength = 96;
   constexpr int64_t kHead = 64;
-  std::vector<float> query(kLength * kHead, 0.0F);
-  std::vector<float> key(kLength * kHead, 0.0F);
+  std::vector<double> query(kLength * kHead, 0.0);
+  std::vector<double> key(kLength * kHead, 0.0);
   for (int64_t i = 0; i < kLength; ++i) {
-    query[static_cast<size_t>(i * kHead)] = 100.0F;
-    key[static_cast<size_t>(i * kHead)] = static_cast<float>(i);  // the nearest key wins
+    query[static_cast<size_t>(i * kHead)] = 100.0;
+    key[static_cast<size_t>(i * kHead)] = static_cast<double>(i);  // the nearest key wins
   }
-  const DeviceBuffer<float> queries(query);
-  const DeviceBuffer<float> keys(key);
-  const DeviceBuffer<float> values(std::vector<float>(kLength * kHead, 1.0F));
-  const DeviceBuffer<float> result(kLength * kHead);
+  const DeviceBuffer<double> queries(query);
+  const DeviceBuffer<double> keys(key);
+  const DeviceBuffer<double> values(std::vector<double>(kLength * kHead, 1.0));
+  const DeviceBuffer<double> result(kLength * kHead);
   const ops::cuda::HeadsLayout layout{kLength * kHead, kLength * kHead, kHead};
   const ops::cuda::AttentionProblem problem{1,      1,      1,      kLength, kLength, kHead, kHead,  layout,
                                             layout, layout, layout, 1.0,     true,    0,     nullptr};
   cuda_emulator::reset_counters();
-  ops::cuda::launch_attention(ops::Normalizer::sparsemax, ops::cuda::Dtype::float32, problem, queries.get(),
-                              keys.get(), values.get(), result.get(), nullptr);
+  ops::cuda::launch_attention(ops::Normalizer::sparsemax, ops::cuda::Dtype::float64, problem, queries.get(),
+                              keys.get(), values.get(), result.get(), nullptr, nullptr);
   uint64_t tiles = 0;  // of blocks of eight queries
   for (int64_t first = 0; first < kLength; first += 8) tiles += (first + 7) / 32 + 1;
   const cuda_emulator::Counters found = cuda_emulator::counters();
-  EXPECT_EQ(found.multiply_adds, tiles * 8 * 32 * kHead + kLength * kHead);
+  EXPECT_EQ(found.double_multiply_adds, tiles * 8 * 32 * kHead + kLength * kHead);
   // Keys of every tile, the block's queries again for every tile, a value per query.
-  EXPECT_EQ(found.read.bytes, (tiles * (32 + 8) * kHead + kLength * kHead) * sizeof(float));
-  EXPECT_EQ(found.written.bytes, kLength * kHead * sizeof(float));
+  EXPECT_EQ(found.read.bytes, (tiles * (32 + 8) * kHead + kLength * kHead) * sizeof(double));
+  EXPECT_EQ(found.written.bytes, kLength * kHead * sizeof(double));
+}
+
+// On the tensor cores every warp of 32 queries takes every 32 keys up to the diagonal once.
+TEST(RooflineTest, TensorCoresTakeEveryVisibleStepOnce) {
+  constexpr int64_t kLength = 256;
+  for (const Case& operation : all_cases()) {
+    if (operation.name != "sparsemax attention, bfloat16") continue;
+    cuda_emulator::reset_counters();
+    operation.prepare(kLength, 1)();
+    constexpr uint64_t kSteps = (kLength / 32) * (kLength / 32 + 1) / 2;
+    EXPECT_EQ(cuda_emulator::counters().matrix_multiply_adds, kSteps * 32 * 32 * kHeadWidth);
+  }
 }
 
 TEST(RooflineTest, EveryCaseGrowsAsItsFitSays) {

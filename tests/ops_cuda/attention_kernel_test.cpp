@@ -146,7 +146,7 @@ TYPED_TEST(AttentionCudaTest, WrongProblems) {
   AttentionInputs<TypeParam> inputs({.name = "wrong", .queries = 2, .keys = 2}, this->random);
   const auto result_of = [](Normalizer normalizer, const AttentionProblem& problem) {
     return launch_attention(normalizer, kDtype<TypeParam>, problem, nullptr, nullptr, nullptr, nullptr,
-                            nullptr);
+                            nullptr, nullptr);
   };
   AttentionProblem problem = inputs.problem;
   problem.heads = 3;

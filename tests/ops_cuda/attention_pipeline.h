@@ -52,8 +52,9 @@ class AttentionPipeline {
 
   void attend(Normalizer normalizer) {
     const Buffer<Stored> out(static_cast<size_t>(problem.batch * problem.result.batch));
+    const Buffer<unsigned char> workspace = workspace_for(normalizer);
     expect_success(launch_attention(normalizer, kDtype<Stored>, problem, query_.get(), key_.get(),
-                                    value_.get(), out.get(), nullptr));
+                                    value_.get(), out.get(), workspace.get(), nullptr));
     result = out.values();
   }
 
@@ -61,6 +62,7 @@ class AttentionPipeline {
   void attend_and_keep(Normalizer normalizer, int64_t capacity, bool everything) {
     const bool entries = normalizer != Normalizer::softmax;
     const Buffer<Stored> out(static_cast<size_t>(problem.batch * problem.result.batch));
+    const Buffer<unsigned char> workspace = workspace_for(normalizer);
     const Buffer<double> kept_states(rows() * 2);
     const Buffer<int64_t> counts(rows());
     const Buffer<int32_t> flags(static_cast<size_t>(
@@ -75,7 +77,7 @@ class AttentionPipeline {
                         entries ? capacity : 0,
                         everything};
     expect_success(launch_attention(normalizer, kDtype<Stored>, problem, query_.get(), key_.get(),
-                                    value_.get(), out.get(), nullptr, kept));
+                                    value_.get(), out.get(), workspace.get(), nullptr, kept));
     result = out.values();
     states = kept_states.values();
     wide_blocks = flags.values();
@@ -93,11 +95,12 @@ class AttentionPipeline {
   void differentiate(Normalizer normalizer, const Wanted& wanted) {
     const Buffer<double> row_states(states);
     const Buffer<int32_t> flags(wide_blocks);
+    const Buffer<int32_t> wide_heads(largest_of_heads(wide_blocks));
     const Buffer<int64_t> offsets(row_offsets);
     const Buffer<int32_t> entry_keys(keys);
     const Buffer<Sum> entry_weights(weights);
-    const AttentionSupportRows support{row_states.get(), flags.get(), offsets.get(), entry_keys.get(),
-                                       entry_weights.get()};
+    const AttentionSupportRows support{row_states.get(), flags.get(),      wide_heads.get(),
+                                       offsets.get(),    entry_keys.get(), entry_weights.get()};
     const AttentionOperands operands{query_.get(), key_.get(), value_.get(), result_grad_.get()};
     const Buffer<Sum> entry_grads(keys.size());
     const Buffer<double> means(rows());
@@ -129,6 +132,11 @@ class AttentionPipeline {
  private:
   static void expect_success(int error) { ASSERT_EQ(error, cudaSuccess); }
 
+  Buffer<unsigned char> workspace_for(Normalizer normalizer) const {
+    return Buffer<unsigned char>(
+        static_cast<size_t>(attention_workspace_bytes(normalizer, kDtype<Stored>, problem)));
+  }
+
   size_t rows() const { return static_cast<size_t>(problem.batch * problem.heads * problem.queries); }
 
   template <class Count>
@@ -136,6 +144,16 @@ class AttentionPipeline {
     std::vector<int64_t> all(counts.size() + 1, 0);
     std::partial_sum(counts.begin(), counts.end(), all.begin() + 1, std::plus<int64_t>());
     return all;
+  }
+
+  std::vector<int32_t> largest_of_heads(const std::vector<int32_t>& blocks) const {
+    const auto heads = static_cast<size_t>(problem.batch * problem.heads);
+    std::vector<int32_t> largest(heads, 0);
+    for (size_t i = 0; i < blocks.size(); ++i) {
+      int32_t& of_head = largest[i / (blocks.size() / heads)];
+      of_head = std::max(of_head, blocks[i]);
+    }
+    return largest;
   }
 
   void differentiate_keys(Normalizer normalizer, const Wanted& wanted, const AttentionOperands& operands,

@@ -21,6 +21,11 @@
 #define __forceinline__ inline
 #define __launch_bounds__(...)
 
+struct alignas(8) float2 {
+  float x;
+  float y;
+};
+
 struct dim3 {
   unsigned x = 1;
   unsigned y = 1;
@@ -165,6 +170,19 @@ struct cudaLaunchConfig_t {
   void* attrs = nullptr;
   unsigned numAttrs = 0;
 };
+
+// One small device, so that few tiles of work are enough to have several turns of each block.
+enum cudaDeviceAttr { cudaDevAttrMultiProcessorCount = 16 };
+
+inline cudaError_t cudaGetDevice(int* device) {
+  *device = 0;
+  return cudaSuccess;
+}
+
+inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr, int) {
+  *value = 1;
+  return cudaSuccess;
+}
 
 template <class... Parameters, class... Arguments>
 cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(Parameters...),
