@@ -35,6 +35,7 @@ PlaceMap::PlaceMap(const model::ModelConfig& config, const model::Trace& trace, 
     : encoder_(config.encoder),
       prompt_(word_places(true, prompt_words)),
       output_(word_places(false, output_words)) {
+  prompt_.resize(prompt_.size() + static_cast<size_t>(config.pause_tokens));  // they are no words
   KeyPlaces state = prompt_;
   for (int64_t step = 0; step < config.thought_steps; ++step) {
     if (config.mask != "none" && config.mask_granularity == "token") {

@@ -58,8 +58,15 @@ class TracedAttention {
  private:
   std::string word(int64_t key) const {
     const auto& place = places_.at(static_cast<size_t>(key));
-    if (!place) return "BOS";
+    if (!place) return is_bos(key) ? "BOS" : "pause";
     return (place->in_prompt ? prompt_ : output_).at(static_cast<size_t>(place->index));
+  }
+
+  // Behind the words' pauses, if there are any, and before the written words.
+  bool is_bos(int64_t key) const {
+    return record_.name.ends_with(".self") &&
+           std::all_of(places_.begin() + key + 1, places_.end(),
+                       [](const std::optional<Place>& later) { return later.has_value(); });
   }
 
   const model::AttentionRecord& record_;

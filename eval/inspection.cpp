@@ -66,7 +66,7 @@ class InspectionWriter {
       const AttentionPlaces places = map_.of(record);
       for (int64_t query = 0; query < record.queries; ++query) {
         const auto& place = places.queries[static_cast<size_t>(query)];
-        text_ += fmt::format("    thought of {}\n", place ? names_(*place) : "BOS");
+        text_ += fmt::format("    thought of {}\n", place ? names_(*place) : "a pause");
         write_heads(record, {query, query + 1}, {});
       }
     }
@@ -89,7 +89,7 @@ class InspectionWriter {
     const std::vector<MatchRow> matches =
         match_needs(config_, trace_, std::ssize(item_.problem.prompt), needs_, options_.mass,
                     static_cast<size_t>(range.begin), static_cast<size_t>(range.end));
-    const int64_t first = config_.encoder ? 0 : std::ssize(item_.problem.prompt);
+    const int64_t first = config_.encoder ? 0 : std::ssize(item_.problem.prompt) + config_.pause_tokens;
     for (const model::AttentionRecord& record : trace_.attentions) {
       if (record.name.starts_with("decoder.")) {
         write_heads(record, {first + range.begin, first + range.end}, matches);
@@ -130,7 +130,9 @@ class InspectionWriter {
         visible += static_cast<double>(view.visible(query)) / count;
         for (const SupportView::Key& key : view.keys(head, query)) {
           const auto& place = places.keys[static_cast<size_t>(key.index)];
-          weights[place ? names_(*place) : "BOS"] += key.weight / count;
+          weights[place                      ? names_(*place)
+                  : config_.pause_tokens > 0 ? "BOS or pause"
+                                             : "BOS"] += key.weight / count;
         }
       }
       const auto match = std::ranges::find_if(matches, [&](const MatchRow& row) {

@@ -129,7 +129,7 @@ std::vector<Attention> decoder_attentions(const model::ModelConfig& config, cons
   for (const model::AttentionRecord& record : trace.attentions) {
     if (!record.name.starts_with("decoder.")) continue;
     attentions.push_back({record.name, record.name.ends_with(".self"), SupportView(record), map.of(record),
-                          config.encoder ? 0 : prompt_words});
+                          config.encoder ? 0 : prompt_words + config.pause_tokens});
   }
   return attentions;
 }

@@ -87,7 +87,7 @@ struct RefineMemory {
   unsigned char parts[BlockGroup::kPartBytes];
 };
 
-constexpr int kRefineBlocks = 4;  // per multiprocessor: left alone, ptxas aims at fewer registers and spills
+constexpr int kRefineBlocks = 3;  // per multiprocessor: left alone, ptxas aims at fewer registers and spills
 
 template <class Rule, class Stored>
 __global__ void __launch_bounds__(kBlockThreads, kRefineBlocks)

@@ -43,7 +43,8 @@ inline CountedCase count_case(const Case& operation) {
 }
 
 // The growth must meet what was not fitted within this. The candidates of some hundred random rows differ by
-// 1.5 % from one length to the next; to continue a parabola through four lengths by one more makes 4 % of that.
+// 1.5 % from one length to the next; to continue a parabola through four lengths by one more makes 4 % of
+// that.
 constexpr double kAllowedDifference = 0.08;
 
 }  // namespace giantrabbit::roofline

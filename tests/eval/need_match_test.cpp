@@ -232,5 +232,27 @@ TEST(PlaceMapTest, ThoughtsStandForTheTokensThatWereKept) {
   for (size_t key = 0; key < 5; ++key) EXPECT_EQ(places.keys[key], (Place{true, kept[key]}));
 }
 
+// They had no places: flags of keys were written behind their end.
+TEST(PlaceMapTest, PauseTokensHavePlacesWithoutWords) {
+  const data::Words prompt{"RREF", "1", "2", "3", ";", "4", "5", "6", ";"};
+  const data::Words output = data::find_family("RREF").solve(prompt, data::ChainFormat::prod);
+  for (const bool encoder : {true, false}) {
+    model::ModelConfig config = tiny_config();
+    config.encoder = encoder;
+    config.pause_tokens = 8;
+    model::GiantRabbit network = tiny_network(config, 3);
+    const model::Trace trace = trace_output(network, data::Vocabulary(), prompt, output);
+    const PlaceMap map(config, trace, std::ssize(prompt), std::ssize(output));
+    for (const model::AttentionRecord& attention : trace.attentions) {
+      const AttentionPlaces places = map.of(attention);
+      EXPECT_EQ(std::ssize(places.queries), attention.queries) << attention.name;
+      EXPECT_EQ(std::ssize(places.keys), attention.keys) << attention.name;
+    }
+    NeedCounter counter(1);
+    counter.add(config, trace, prompt, output, data::ChainFormat::prod);
+    EXPECT_EQ(counter.result().items, 1);
+  }
+}
+
 }  // namespace
 }  // namespace giantrabbit::eval
