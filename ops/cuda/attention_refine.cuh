@@ -22,9 +22,9 @@ __device__ bool has_pieces(const HeadRows<Stored>& rows) {
          rows.row % Piece<Stored>::kNumbers == 0 && rows.width % Piece<Stored>::kNumbers == 0;
 }
 
-// Products are summed in the order of the columns, as sweep_scores() does: the same bits.
+// Product of two rows by one lane, summed in the order of the columns as sweep_scores() does: the same bits.
 template <class Stored>
-__device__ float row_product(const Stored* a, const Stored* b, int64_t width, bool in_pieces) {
+__device__ float lane_product(const Stored* a, const Stored* b, int64_t width, bool in_pieces) {
   float sum = 0.0F;
   if (in_pieces) {
 #pragma unroll 4
@@ -55,10 +55,11 @@ struct RowList {
   }
 };
 
-// Exact scores of the candidates into the list; returns how many there are, and the largest score.
+// Exact scores of the candidates into the list; returns how many there are, the largest score, and whether
+// any is NaN or infinite (codes are of scaled queries, products overflow before they are scaled).
 template <class Stored>
 __device__ int score_candidates(const QueryBlock<Stored>& block, const RowList& row,
-                                CandidateList<float>& list, float& largest) {
+                                CandidateList<float>& list, float& largest, bool& undefined) {
   const bool in_pieces = has_pieces(block.queries) && has_pieces(block.keys);
   const int64_t query = block.own_query();
   int count = 0;
@@ -70,15 +71,17 @@ __device__ int score_candidates(const QueryBlock<Stored>& block, const RowList& 
       const int key = row.keys[i];
       const int at = count + __popc(lanes & ((1U << lane_index()) - 1));
       const float product =
-          row_product(block.queries.at(query), block.keys.at(key), block.keys.width, in_pieces);
+          lane_product(block.queries.at(query), block.keys.at(key), block.keys.width, in_pieces);
       const float score = score_of(block.problem, block.b, block.h, query, key, product);
       list.places[at] = key;
       list.values[at] = score;
       largest = fmaxf(largest, score);
+      undefined |= !(fabsf(score) < kInfinity<float>);
     }
     count += __popc(lanes);
   }
   largest = WarpGroup().largest(largest);
+  undefined = WarpGroup().any(undefined);
   return count;
 }
 
@@ -96,20 +99,21 @@ __global__ void __launch_bounds__(kBlockThreads, kRefineBlocks)
   auto& memory = *reinterpret_cast<RefineMemory*>(dynamic_shared_memory());
   const QueryBlock<Stored> block = own_query_block<Stored>(problem, query, key);
   const RowList own(rows, block.exists() ? block.own_row() : 0);
-  const bool known = block.exists() && !own.wide;
-  if (block.exists() && lane_index() == 0) left_over[block.own_row()] = known ? 0 : 1;
   CandidateList<float>& list = memory.lists[warp_index()];
   RowState<Rule, float> state{-kInfinity<float>, 0.0};
+  bool undefined = false;
   int support = 0;
-  if (known) {
+  if (block.exists() && !own.wide) {
     const ResultRow<Stored> to = own_result_row(block, value, result);
-    const int count = score_candidates(block, own, list, state.maximum);
+    const int count = score_candidates(block, own, list, state.maximum, undefined);
     if (count == 0) {
       fill_result(to, 0.0F);
-    } else {
+    } else if (!undefined) {
       support = sum_by_list<Rule>(list, count, state, to);
     }
   }
+  const bool known = block.exists() && !own.wide && !undefined;
+  if (block.exists() && lane_index() == 0) left_over[block.own_row()] = known ? 0 : 1;
   if (kept.states == nullptr) return;
   const bool has_entries = support > 0 && support <= kept.capacity;
   keep_wide_block(kept, BlockGroup{memory.parts}, support > 0 && !has_entries, false);

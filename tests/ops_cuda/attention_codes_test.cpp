@@ -68,8 +68,8 @@ TYPED_TEST_SUITE(AttentionCodesTest, CodedTypes);
 // More tiles than there are blocks, stages of keys and a part of one; sharp and flat rows side by side.
 TYPED_TEST(AttentionCodesTest, ManyTiles) {
   this->expect_definition_of({.name = "tiles",
-                              .queries = 270,
-                              .keys = 301,
+                              .queries = 140,
+                              .keys = 165,
                               .width = 20,
                               .value_width = 3,
                               .spread = 2.0,
@@ -141,8 +141,23 @@ TYPED_TEST(AttentionCodesTest, NumbersThatHaveNoCode) {
     EXPECT_EQ(std::isnan(read(pipeline.result[i])), i / 16 >= 60 || i / 16 == 2) << i / 16;
 }
 
+// The scaled queries have codes, the products overflow before they are scaled: NaN, as without codes.
+TEST(AttentionCodesLimitsTest, ProductsThatOverflow) {
+  std::mt19937_64 random(kRowSeed);
+  AttentionInputs<float> inputs({.name = "overflow", .queries = 3, .keys = 40}, random);
+  for (size_t at = 16; at < 32; ++at) inputs.query[at] *= 1e38F;
+  for (float& key : inputs.key) key *= 1e4F;
+  inputs.problem.scale = 1e-38;
+  for (const Normalizer normalizer : {Normalizer::sparsemax, Normalizer::entmax15}) {
+    AttentionPipeline<float> pipeline(inputs);
+    pipeline.attend(normalizer);
+    for (size_t i = 0; i < pipeline.result.size(); ++i)
+      EXPECT_EQ(std::isnan(pipeline.result[i]), i / 16 == 1) << i / 16;
+  }
+}
+
 // Every kind of problem that codes do not serve needs no memory for them.
-TEST(AttentionCodesMemoryTest, OtherProblems) {
+TEST(AttentionCodesLimitsTest, OtherProblems) {
   std::mt19937_64 random(kRowSeed);
   const AttentionInputs<float> inputs({.name = "plain", .queries = 4, .keys = 4}, random);
   EXPECT_GT(attention_workspace_bytes(Normalizer::entmax15, Dtype::float32, inputs.problem), 0);
