@@ -207,6 +207,14 @@ TEST(NeedMatchTest, ProblemsWithoutANeedAreLeftOut) {
   EXPECT_TRUE(counter.result().rows.empty());
 }
 
+void expect_places_of_all(const PlaceMap& map, const model::Trace& trace) {
+  for (const model::AttentionRecord& attention : trace.attentions) {
+    const AttentionPlaces places = map.of(attention);
+    EXPECT_EQ(std::ssize(places.queries), attention.queries) << attention.name;
+    EXPECT_EQ(std::ssize(places.keys), attention.keys) << attention.name;
+  }
+}
+
 // Tokens that a mask dropped have no thought: the kept ones keep their words.
 TEST(PlaceMapTest, ThoughtsStandForTheTokensThatWereKept) {
   model::ModelConfig config = tiny_config();
@@ -219,11 +227,7 @@ TEST(PlaceMapTest, ThoughtsStandForTheTokensThatWereKept) {
   const data::Words output = data::find_family("RREF").solve(prompt, data::ChainFormat::prod);
   const model::Trace trace = trace_output(network, data::Vocabulary(), prompt, output);
   const PlaceMap map(config, trace, std::ssize(prompt), std::ssize(output));
-  for (const model::AttentionRecord& attention : trace.attentions) {
-    const AttentionPlaces places = map.of(attention);
-    EXPECT_EQ(std::ssize(places.queries), attention.queries) << attention.name;
-    EXPECT_EQ(std::ssize(places.keys), attention.keys) << attention.name;
-  }
+  expect_places_of_all(map, trace);
   const auto last = std::ranges::find(trace.attentions, "thought.1.self", &model::AttentionRecord::name);
   ASSERT_NE(last, trace.attentions.end());
   const int64_t* kept = trace.masks.at(1).const_data_ptr<int64_t>();
@@ -243,11 +247,7 @@ TEST(PlaceMapTest, PauseTokensHavePlacesWithoutWords) {
     model::GiantRabbit network = tiny_network(config, 3);
     const model::Trace trace = trace_output(network, data::Vocabulary(), prompt, output);
     const PlaceMap map(config, trace, std::ssize(prompt), std::ssize(output));
-    for (const model::AttentionRecord& attention : trace.attentions) {
-      const AttentionPlaces places = map.of(attention);
-      EXPECT_EQ(std::ssize(places.queries), attention.queries) << attention.name;
-      EXPECT_EQ(std::ssize(places.keys), attention.keys) << attention.name;
-    }
+    expect_places_of_all(map, trace);
     NeedCounter counter(1);
     counter.add(config, trace, prompt, output, data::ChainFormat::prod);
     EXPECT_EQ(counter.result().items, 1);
