@@ -150,8 +150,9 @@ struct LaidOut {
   std::array<at::Tensor, 3> gradients;
 };
 
-LaidOut run_laid_out(const Inputs& in, const at::Tensor& grad, Normalizer normalizer) {
-  const AttentionCall call = ExactCase{in, causal_mask(), normalizer}.call();
+LaidOut run_laid_out(const Inputs& in, const at::Tensor& grad, Normalizer normalizer,
+                     const SparseMask& mask = causal_mask()) {
+  const AttentionCall call = ExactCase{in, mask, normalizer}.call();
   const auto [output, saved] = call_attention_forward(call);
   const auto gradients = call_attention_backward(grad, call, saved, {true, true, true, false});
   return {output, {std::get<0>(gradients), std::get<1>(gradients), std::get<2>(gradients)}};
@@ -270,6 +271,35 @@ TEST(ExactAttentionTest, ThreadsRepetitionAndEarlierCallsChangeNoBit) {
                 << factor << ' ' << threads;
           }
         }
+      }
+    }
+  }
+  at::set_num_threads(before);
+}
+
+// Supports of a seventh of all keys go through the backward pass in tiles, rows between those of other heads
+// are packed for it, and threads that do not divide the heads cut them in other places.
+TEST(ExactAttentionTest, LongSupportsInTiles) {
+  Inputs in = random_inputs({1, 6, 3, 150, 2100, 16, 16}, at::kFloat);
+  for (at::Tensor* rows : {&in.query, &in.key, &in.value}) {
+    *rows = rows->transpose(1, 2).contiguous().transpose(1, 2);
+  }
+  const at::Tensor query = in.query;
+  const int before = at::get_num_threads();
+  for (const Normalizer normalizer : sparse_normalizers()) {
+    in.query = query * (normalizer == Normalizer::sparsemax ? 0.01 : 0.2);
+    const ExactCase of{in, {}, normalizer};
+    const at::Tensor entries = test::kernel_support(of.call()).saved.at(1);
+    EXPECT_GT(entries.numel(), 6 * 150 * 200);
+    const at::Tensor grad = test::random_output_grad(of);
+    at::set_num_threads(1);
+    expect_matches_definition(of, "long supports");
+    const LaidOut expected = run_laid_out(in, grad, normalizer, {});
+    for (const int threads : {2, 5}) {
+      at::set_num_threads(threads);
+      const LaidOut actual = run_laid_out(in, grad, normalizer, {});
+      for (size_t i = 0; i < 3; ++i) {
+        EXPECT_TRUE(tensors_equal(actual.gradients[i], expected.gradients[i])) << i << ' ' << threads;
       }
     }
   }

@@ -1,10 +1,9 @@
 // Backward of exact sparse attention, over the support only. Rows first: the gradient of each score in the
 // support and that of the query. Then the supports of a head are transposed by a counting sort and every key
-// sums over the queries that use it, in their order. Each number is written by one thread in a fixed order:
-// same bits for any number of threads. Blocks that the forward pass computed densely are added at the end.
+// sums over the queries that use it, in their order. Long supports go through both in tiles of queries and
+// keys that stay in the caches. Each number is written by one thread in a fixed order: same bits for any
+// number of threads. Blocks that the forward pass computed densely are added at the end.
 #include <algorithm>
-#include <memory>
-#include <numeric>
 
 #include <ATen/Functions.h>
 #include <ATen/Parallel.h>
@@ -12,28 +11,56 @@
 #include "ops/cpu/attention_dense.h"
 #include "ops/cpu/exact/block.h"
 #include "ops/cpu/exact/forward.h"
+#include "ops/cpu/exact/transposed_support.h"
 
 namespace giantrabbit::ops::cpu {
 namespace {
 
-// The supports of one head by key: entries of key k are first[k] .. first[k + 1] - 1, rows rising.
-struct TransposedSupport {
-  std::vector<int64_t> first;
-  std::unique_ptr<int32_t[]> rows;
-  std::unique_ptr<float[]> weights;
-  std::unique_ptr<float[]> score_grads;
+// How a query head is cut; what is as long as the head is not cut.
+struct Tiles {
+  int64_t row_keys;  // keys that a stretch of queries looks at together
+  int64_t queries;   // of a tile that is transposed
+  int64_t keys;
+};
 
-  // Fresh pages cost more than the sort: memory that is large enough is used again for the next head.
-  void make_room(size_t entries) {
-    if (entries <= room_) return;
-    rows.reset(new int32_t[entries]);
-    weights.reset(new float[entries]);
-    score_grads.reset(new float[entries]);
-    room_ = entries;
+// Tiles hold enough entries to pay for their start and few enough for the caches.
+Tiles tiles_of(int64_t entries, int64_t queries, int64_t keys) {
+  static constexpr int64_t kFewestRows = 64;
+  constexpr int64_t kRowEntries = 32;
+  constexpr int64_t kKeyEntries = 16;
+  constexpr int64_t kTileEntries = 16 * 1024;
+  const auto at_least = [](int64_t rows) { return std::max(rows, kFewestRows); };
+  if (entries == 0) return {keys, queries, keys};
+  const int64_t pairs = queries * keys;
+  const int64_t tile_queries = std::min(at_least(kKeyEntries * pairs / entries), queries);
+  return {std::min(at_least(kRowEntries * pairs / entries), keys), tile_queries,
+          std::min(at_least(kTileEntries * pairs / entries / tile_queries), keys)};
+}
+
+// Rows of a head side by side. Rows that lie far apart would use a part of the caches' sets only.
+class PackedRows {
+ public:
+  exact::Rows pack(exact::Rows from, int64_t rows, int64_t width) {
+    if (from.row == width) return from;
+    memory_.clear();
+    float* to = memory_.array<float>(rows * width);
+    for (int64_t i = 0; i < rows; ++i) std::copy_n(from.data + i * from.row, width, to + i * width);
+    return {to, width};
   }
 
  private:
-  size_t room_ = 0;
+  exact::ScratchMemory memory_;
+};
+
+// Of one thread, for all heads that it works on.
+struct Scratch {
+  std::vector<float> row;
+  std::vector<int64_t> cursors;
+  exact::TransposedSupport transposed;
+  PackedRows keys;
+  PackedRows values;
+  PackedRows queries;
+  PackedRows output_grads;
 };
 
 class ExactBackward {
@@ -57,8 +84,7 @@ class ExactBackward {
     if (key_heads() % at::get_num_threads() == 0) {
       run_heads();
     } else {
-      run_rows();
-      run_keys();
+      run_parts();
     }
     run_wide();
   }
@@ -75,122 +101,120 @@ class ExactBackward {
   }
 
   int64_t key_heads() const { return problem_.batch * problem_.key_heads; }
-  bool needs_keys() const { return targets_.key.data != nullptr || targets_.value.data != nullptr; }
-  // A head's keys are cut into parts whose entries, which the sort writes in any order, stay in the caches.
-  int64_t parts_of_head() const {
-    constexpr int64_t kPartEntries = 128 * 1024;
-    return std::max<int64_t>(support_.key_indices.size(0) / key_heads() / kPartEntries, 1);
-  }
 
   // As many heads for every thread: they wait for one another once.
   void run_heads() {
-    const int64_t parts = parts_of_head();
     at::parallel_for(0, key_heads(), 1, [&](int64_t begin, int64_t end) {
-      std::vector<float> scratch(static_cast<size_t>(problem_.keys + exact::kBlockKeys));
-      TransposedSupport transposed;
+      Scratch scratch;
       for (int64_t unit = begin; unit < end; ++unit) {
         for (int64_t i = 0; score_grads_ != nullptr && i < problem_.group(); ++i) {
-          run_stretch(unit * problem_.group() + i, {0, problem_.queries}, scratch.data());
+          run_rows(unit * problem_.group() + i, {0, problem_.queries}, scratch);
         }
-        for (int64_t part = 0; needs_keys() && part < parts; ++part) {
-          run_part(unit, part, parts, transposed);
-        }
+        run_keys(unit, {0, problem_.keys}, scratch);
       }
     });
   }
 
-  // Else cut by heads and, inside a head, by stretches of rows,
-  void run_rows() {
-    if (score_grads_ == nullptr) return;
-    constexpr int64_t kStretch = 64;
+  // Else cut by heads and stretches of their rows, then by parts of a head's keys, one for every thread.
+  void run_parts() {
+    constexpr int64_t kStretch = 256;
     const int64_t stretches = (problem_.queries + kStretch - 1) / kStretch;
-    at::parallel_for(0, problem_.batch * problem_.heads * stretches, 4, [&](int64_t begin, int64_t end) {
-      std::vector<float> scratch(static_cast<size_t>(problem_.keys + exact::kBlockKeys));
+    const int64_t tasks = score_grads_ != nullptr ? problem_.batch * problem_.heads * stretches : 0;
+    at::parallel_for(0, tasks, 1, [&](int64_t begin, int64_t end) {
+      Scratch scratch;
       for (int64_t task = begin; task < end; ++task) {
         const int64_t first = task % stretches * kStretch;
-        run_stretch(task / stretches, {first, std::min(first + kStretch, problem_.queries)}, scratch.data());
+        run_rows(task / stretches, {first, std::min(first + kStretch, problem_.queries)}, scratch);
+      }
+    });
+    const int64_t parts = (at::get_num_threads() + key_heads() - 1) / key_heads();
+    at::parallel_for(0, key_heads() * parts, 1, [&](int64_t begin, int64_t end) {
+      Scratch scratch;
+      for (int64_t task = begin; task < end; ++task) {
+        const int64_t part = task % parts;
+        run_keys(task / parts, {problem_.keys * part / parts, problem_.keys * (part + 1) / parts}, scratch);
       }
     });
   }
 
-  void run_stretch(int64_t unit, Range queries, float* scratch) const {
+  // Entries of row i of a query head, counted through all batches: offsets(unit)[i] .. offsets(unit)[i + 1].
+  const int64_t* offsets(int64_t unit) const { return offsets_ + unit * problem_.queries; }
+  Tiles tiles(int64_t unit) const {
+    return tiles_of(offsets(unit + 1)[0] - offsets(unit)[0], problem_.queries, problem_.keys);
+  }
+
+  void run_rows(int64_t unit, Range queries, Scratch& scratch) const {
     const int64_t batch = unit / problem_.heads;
     const int64_t head = unit % problem_.heads;
     const int64_t key_head = head / problem_.group();
+    const int64_t tile_keys = tiles(unit).row_keys;
+    exact::Rows keys = rows(problem_.key, batch, key_head, 0);
+    exact::Rows values = rows(problem_.value, batch, key_head, 0);
+    if (tile_keys < problem_.keys) {
+      keys = scratch.keys.pack(keys, problem_.keys, problem_.width);
+      values = scratch.values.pack(values, problem_.keys, problem_.value_width);
+    }
+    scratch.row.resize(static_cast<size_t>(problem_.keys + exact::kBlockKeys));
     const exact::RowGradients of{rule(),
+                                 problem_.scale,
                                  queries.end - queries.begin,
-                                 offsets_ + unit * problem_.queries + queries.begin,
+                                 offsets(unit) + queries.begin,
                                  keys_,
                                  weights_,
                                  score_grads_,
-                                 scratch,
-                                 problem_.scale,
+                                 problem_.keys,
+                                 tile_keys,
+                                 scratch.row.data(),
                                  rows(grad_, batch, head, queries.begin),
                                  targets(targets_.query, batch, head, queries.begin)};
-    exact::chosen_functions().row_gradients(rows(problem_.key, batch, key_head, 0), problem_.width,
-                                            rows(problem_.value, batch, key_head, 0), problem_.value_width,
-                                            of);
+    exact::chosen_functions().row_gradients(keys, problem_.width, values, problem_.value_width, of);
   }
 
-  // then by parts of a head's keys, at least one for every thread.
-  void run_keys() {
-    if (!needs_keys()) return;
-    const int64_t parts = std::max((at::get_num_threads() + key_heads() - 1) / key_heads(), parts_of_head());
-    at::parallel_for(0, key_heads() * parts, 1, [&](int64_t begin, int64_t end) {
-      TransposedSupport transposed;
-      for (int64_t task = begin; task < end; ++task) run_part(task / parts, task % parts, parts, transposed);
-    });
-  }
-
-  void run_part(int64_t unit, int64_t part, int64_t parts, TransposedSupport& transposed) const {
-    run_range(unit, {problem_.keys * part / parts, problem_.keys * (part + 1) / parts}, transposed);
-  }
-
-  void run_range(int64_t unit, Range range, TransposedSupport& transposed) const {
-    const int64_t batch = unit / problem_.key_heads;
-    const int64_t key_head = unit % problem_.key_heads;
-    const int64_t head = key_head * problem_.group();
-    transpose(unit, range, transposed);
-    const exact::KeyGradients of{range.end - range.begin,
-                                 transposed.first.data(),
-                                 transposed.rows.get(),
-                                 transposed.weights.get(),
-                                 transposed.score_grads.get(),
-                                 targets(targets_.key, batch, key_head, range.begin),
-                                 targets(targets_.value, batch, key_head, range.begin)};
-    exact::chosen_functions().key_gradients(rows(problem_.query, batch, head, 0), problem_.width,
-                                            rows(grad_, batch, head, 0), problem_.value_width, of);
-  }
-
-  // Calls function(row in the group of heads, entry) for the entries of a key head inside a range of keys.
-  template <class Function>
-  void for_each_entry(int64_t unit, Range range, const Function& function) const {
-    const int64_t count = problem_.group() * problem_.queries;
-    const int64_t* offsets = offsets_ + unit * count;
-    const bool whole = range.begin == 0 && range.end == problem_.keys;
-    for (int64_t row = 0; row < count; ++row) {
-      int64_t entry = offsets[row];
-      const int64_t end = offsets[row + 1];
-      if (!whole) entry = std::lower_bound(keys_ + entry, keys_ + end, range.begin) - keys_;
-      for (; entry < end && keys_[entry] < range.end; ++entry) function(row, entry);
+  void run_keys(int64_t unit, Range part, Scratch& scratch) const {
+    if (targets_.key.data == nullptr && targets_.value.data == nullptr) return;
+    const int64_t first = unit * problem_.group();
+    for (int64_t head = first; head < first + problem_.group(); ++head) {
+      const int64_t step = tiles(head).queries;
+      for (int64_t begin = 0; begin < problem_.queries; begin += step) {
+        add_queries(head, {begin, std::min(begin + step, problem_.queries)}, part, head > first || begin > 0,
+                    scratch);
+      }
     }
   }
 
-  void transpose(int64_t unit, Range range, TransposedSupport& to) const {
-    to.first.assign(static_cast<size_t>(range.end - range.begin + 2), 0);
-    int64_t* first = to.first.data();
-    for_each_entry(unit, range, [&](int64_t, int64_t entry) { ++first[keys_[entry] - range.begin + 2]; });
-    std::partial_sum(to.first.begin(), to.first.end(), to.first.begin());
-    to.make_room(static_cast<size_t>(to.first.back()));
-    // first[k + 1] is where the next entry of key k goes; in the end it is the first entry of key k + 1.
-    for_each_entry(unit, range,
-                   [&, rows = to.rows.get(), weights = to.weights.get(), grads = to.score_grads.get()](
-                       int64_t row, int64_t entry) {
-                     const int64_t place = first[keys_[entry] - range.begin + 1]++;
-                     rows[place] = static_cast<int32_t>(row);
-                     weights[place] = weights_[entry];
-                     grads[place] = score_grads_ != nullptr ? score_grads_[entry] : 0.0f;
-                   });
+  // What some queries add to the gradients of their keys and values inside `part`.
+  void add_queries(int64_t unit, Range queries, Range part, bool add, Scratch& scratch) const {
+    const int64_t batch = unit / problem_.heads;
+    const int64_t head = unit % problem_.heads;
+    const int64_t key_head = head / problem_.group();
+    const int64_t count = queries.end - queries.begin;
+    const int64_t* of_rows = offsets(unit) + queries.begin;
+    exact::Rows query_rows = rows(problem_.query, batch, head, queries.begin);
+    exact::Rows grad_rows = rows(grad_, batch, head, queries.begin);
+    if (count < problem_.queries) {
+      query_rows = scratch.queries.pack(query_rows, count, problem_.width);
+      grad_rows = scratch.output_grads.pack(grad_rows, count, problem_.value_width);
+    }
+    scratch.cursors.assign(of_rows, of_rows + count);
+    for (int64_t i = 0; part.begin > 0 && i < count; ++i) {
+      scratch.cursors[static_cast<size_t>(i)] =
+          std::lower_bound(keys_ + of_rows[i], keys_ + of_rows[i + 1], part.begin) - keys_;
+    }
+    const int64_t step = tiles(unit).keys;
+    for (int64_t begin = part.begin; begin < part.end; begin += step) {
+      const Range tile{begin, std::min(begin + step, part.end)};
+      scratch.transposed.fill({keys_, weights_, score_grads_}, tile, of_rows + 1, scratch.cursors);
+      const exact::KeyGradients of{tile.end - tile.begin,
+                                   scratch.transposed.first(),
+                                   scratch.transposed.rows(),
+                                   scratch.transposed.weights(),
+                                   scratch.transposed.score_grads(),
+                                   add,
+                                   targets(targets_.key, batch, key_head, begin),
+                                   targets(targets_.value, batch, key_head, begin)};
+      exact::chosen_functions().key_gradients(query_rows, problem_.width, grad_rows, problem_.value_width,
+                                              of);
+    }
   }
 
   void run_wide() {
@@ -211,7 +235,7 @@ class ExactBackward {
     });
   }
 
-  // Adds to what run_rows() and run_keys() wrote.
+  // Adds to what run_heads() or run_parts() wrote.
   void run_wide_head(int64_t unit, const int64_t* places, DenseBackward<float>& path) const {
     const int64_t batch = unit / problem_.key_heads;
     const int64_t key_head = unit % problem_.key_heads;
@@ -251,22 +275,12 @@ at::Tensor writable_rows(const at::Tensor& gradient, const at::Tensor& rows) {
   return in_place ? gradient : at::empty(rows.sizes(), rows.options());
 }
 
-// The rows of a group of heads are read as one matrix. A contiguous tensor is not enough for that: its
-// dimensions of size 1 may have any stride. Views of other dimensions get theirs anew.
-at::Tensor rows_one_stride_apart(const at::Tensor& tensor) {
-  return tensor.reshape({tensor.size(0), -1, tensor.size(3)}).contiguous().view(tensor.sizes());
-}
-
 }  // namespace
 
 void exact_backward(const at::Tensor& grad, const AttentionCall& call, const SparseSupport& support,
                     AttentionGradients& gradients) {
-  AttentionCall rows = float_rows(call);
-  at::Tensor grad_rows = float_rows(grad);
-  if (rows.heads() != rows.key_heads()) {
-    rows.query = rows_one_stride_apart(rows.query);
-    grad_rows = rows_one_stride_apart(grad_rows);
-  }
+  const AttentionCall rows = float_rows(call);
+  const at::Tensor grad_rows = float_rows(grad);
   const std::array<at::Tensor, 3> wanted{std::get<0>(gradients), std::get<1>(gradients),
                                          std::get<2>(gradients)};
   const std::array<at::Tensor, 3> written{writable_rows(wanted[0], rows.query),

@@ -107,16 +107,19 @@ struct TargetRows {
 };
 
 // Queries of one head with their supports, in compressed rows: row i has the entries offsets[i] ..
-// offsets[i + 1] - 1. score_grads receives the gradients of the unscaled products of query and key.
+// offsets[i + 1] - 1, keys rising. score_grads receives the gradients of the unscaled products of query and
+// key. Rows whose supports reach over several tiles of keys go through them together.
 struct RowGradients {
   Rule rule;
+  float scale;
   int64_t rows;
   const int64_t* offsets;
   const int32_t* keys;
   const float* weights;
   float* score_grads;
+  int64_t key_count;
+  int64_t tile_keys;
   float* scratch;  // room for the largest support and 16 more
-  float scale;
   Rows output_grads;
   TargetRows query_grads;
 };
@@ -129,6 +132,7 @@ struct KeyGradients {
   const int32_t* rows;
   const float* weights;
   const float* score_grads;
+  bool add;  // to the gradients that are there
   TargetRows key_grads;
   TargetRows value_grads;
 };

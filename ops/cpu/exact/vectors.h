@@ -166,12 +166,18 @@ inline void gathered_products(const float* row, exact::Rows rows, const int32_t*
   }
 }
 
-// result = sum_j factors[j] rows[keys[j]], `width` floats; keys in order.
+inline void clear_row(float* row, int64_t width) {
+  for (int64_t k = 0; k < width; k += kLanes) store(row + k, Vec<float>{});
+}
+
+// result = sum_j factors[j] rows[keys[j]], `width` floats, added to what it was with `add`; keys in order.
+template <bool add = false>
 inline void gathered_sum(exact::Rows rows, const int32_t* keys, const float* factors, int64_t count,
                          int64_t width, float* result) {
   int64_t k = 0;
   for (; k + 4 * kLanes <= width; k += 4 * kLanes) {
     Vec<float> sums[4] = {};
+    for (int64_t i = 0; add && i < 4; ++i) sums[i] = load(result + k + i * kLanes);
     for (int64_t j = 0; j < count; ++j) {
       const float* from = rows.data + static_cast<int64_t>(keys[j]) * rows.row + k;
       const Vec<float> factor = broadcast(factors[j]);
@@ -183,7 +189,7 @@ inline void gathered_sum(exact::Rows rows, const int32_t* keys, const float* fac
     for (int64_t i = 0; i < 4; ++i) store(result + k + i * kLanes, sums[i]);
   }
   for (; k < width; k += kLanes) {
-    Vec<float> sum{};
+    Vec<float> sum = add ? load(result + k) : Vec<float>{};
     for (int64_t j = 0; j < count; ++j) {
       sum += broadcast(factors[j]) * load(rows.data + static_cast<int64_t>(keys[j]) * rows.row + k);
     }
