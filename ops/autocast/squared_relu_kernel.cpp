@@ -1,21 +1,24 @@
 // Mixed precision rule of squared_relu: it runs in the dtype that comes, as LibTorch's relu does.
-#include <ATen/core/dispatch/Dispatcher.h>
-#include <torch/library.h>
-
+#include "ops/autocast/without_autocast.h"
 #include "ops/squared_relu.h"
 
 namespace giantrabbit::ops {
 namespace {
 
+template <c10::DeviceType device>
 at::Tensor squared_relu_autocast(const at::Tensor& x) {
-  c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::DispatchKey::AutocastCPU);
+  const WithoutAutocast<device> guard;
   return squared_relu(x);
+}
+
+template <c10::DeviceType device>
+void add_squared_relu_rules(torch::Library& library) {
+  library.impl("squared_relu", TORCH_FN(squared_relu_autocast<device>));
 }
 
 }  // namespace
 
-TORCH_LIBRARY_IMPL(giantrabbit, AutocastCPU, library) {
-  library.impl("squared_relu", TORCH_FN(squared_relu_autocast));
-}
+TORCH_LIBRARY_IMPL(giantrabbit, AutocastCPU, library) { add_squared_relu_rules<at::kCPU>(library); }
+TORCH_LIBRARY_IMPL(giantrabbit, AutocastCUDA, library) { add_squared_relu_rules<at::kCUDA>(library); }
 
 }  // namespace giantrabbit::ops

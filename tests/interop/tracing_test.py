@@ -10,6 +10,7 @@ import torch
 import torch._dynamo.testing
 from giantrabbit import SparseMask, SparsemaxAttention
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 BACKENDS = [
     "aot_eager",
@@ -160,6 +161,27 @@ def test_autocast(normalizer: str) -> None:
         x.grad is not None and x.grad.dtype == torch.float32 and x.grad.isfinite().all()
         for x in (query, key, value)
     )
+
+
+def test_autocast_of_a_device_that_is_not_here() -> None:
+    """Tensors without data stand for those of a GPU: the rules look at the device, not at the numbers."""
+    torch.set_autocast_enabled("cuda", True)
+    torch.set_autocast_dtype("cuda", torch.float16)
+    try:
+        with FakeTensorMode():
+            rows = torch.empty(2, 4, 140, 16, device="cuda")
+            labels = torch.zeros(2, 4, 140, dtype=torch.long, device="cuda")
+            attended = giantrabbit.sparse_mask_attention(rows, rows, rows, normalizer="sparsemax")
+            weights = giantrabbit.sparsemax(rows.half())
+            loss = giantrabbit.entmax15_loss(rows.half(), labels)
+            doubles = giantrabbit.sparsemax(rows.double())
+            here = giantrabbit.sparse_mask_attention(*[torch.empty(2, 4, 140, 16)] * 3)
+    finally:
+        torch.set_autocast_enabled("cuda", False)
+        torch.clear_autocast_cache()
+    assert attended.device.type == "cuda" and attended.dtype == torch.float16
+    assert weights.dtype == torch.float32 and loss.dtype == torch.float32 and doubles.dtype == torch.float64
+    assert here.dtype == torch.float32  # a tensor of another device is left alone
 
 
 def test_module_under_autocast() -> None:
