@@ -11,31 +11,11 @@
 #include "ops/cpu/attention_dense.h"
 #include "ops/cpu/exact/block.h"
 #include "ops/cpu/exact/forward.h"
+#include "ops/cpu/exact/tiles.h"
 #include "ops/cpu/exact/transposed_support.h"
 
 namespace giantrabbit::ops::cpu {
 namespace {
-
-// How a query head is cut; what is as long as the head is not cut.
-struct Tiles {
-  int64_t row_keys;  // keys that a stretch of queries looks at together
-  int64_t queries;   // of a tile that is transposed
-  int64_t keys;
-};
-
-// Tiles hold enough entries to pay for their start and few enough for the caches.
-Tiles tiles_of(int64_t entries, int64_t queries, int64_t keys) {
-  static constexpr int64_t kFewestRows = 64;
-  constexpr int64_t kRowEntries = 32;
-  constexpr int64_t kKeyEntries = 16;
-  constexpr int64_t kTileEntries = 16 * 1024;
-  const auto at_least = [](int64_t rows) { return std::max(rows, kFewestRows); };
-  if (entries == 0) return {keys, queries, keys};
-  const int64_t pairs = queries * keys;
-  const int64_t tile_queries = std::min(at_least(kKeyEntries * pairs / entries), queries);
-  return {std::min(at_least(kRowEntries * pairs / entries), keys), tile_queries,
-          std::min(at_least(kTileEntries * pairs / entries / tile_queries), keys)};
-}
 
 // Rows of a head side by side. Rows that lie far apart would use a part of the caches' sets only.
 class PackedRows {
@@ -139,8 +119,8 @@ class ExactBackward {
 
   // Entries of row i of a query head, counted through all batches: offsets(unit)[i] .. offsets(unit)[i + 1].
   const int64_t* offsets(int64_t unit) const { return offsets_ + unit * problem_.queries; }
-  Tiles tiles(int64_t unit) const {
-    return tiles_of(offsets(unit + 1)[0] - offsets(unit)[0], problem_.queries, problem_.keys);
+  exact::Tiles tiles(int64_t unit) const {
+    return exact::tiles_of(offsets(unit + 1)[0] - offsets(unit)[0], problem_.queries, problem_.keys);
   }
 
   void run_rows(int64_t unit, Range queries, Scratch& scratch) const {
