@@ -1,6 +1,6 @@
 // Autocast rules of lsh_attention and lsh_buckets. Query, key and value in, the same in autocast's dtype out;
 // scores, weights and sums are fp32 inside the kernels. Hashing computes in fp32 whatever comes: no cast.
-#include "ops/autocast/without_autocast.h"
+#include "ops/autocast/rules.h"
 #include "ops/lsh_call.h"
 
 namespace giantrabbit::ops {

@@ -2,7 +2,7 @@
 // LibTorch does for its own attention. Scores, weights and sums are fp32 inside the kernels, so only the
 // inputs and the result are rounded; the bias keeps its dtype. fp64 inputs stay fp64.
 #include "ops/attention_call.h"
-#include "ops/autocast/without_autocast.h"
+#include "ops/autocast/rules.h"
 
 namespace giantrabbit::ops {
 namespace {

@@ -1,6 +1,6 @@
 // Mixed precision rule of sparsemax and entmax-1.5: 16-bit rows are computed, and returned, in fp32, as
 // LibTorch does for softmax. Double stays double.
-#include "ops/autocast/without_autocast.h"
+#include "ops/autocast/rules.h"
 #include "ops/sparsemax.h"
 
 namespace giantrabbit::ops {
@@ -8,20 +8,16 @@ namespace {
 
 template <c10::DeviceType device>
 struct RowRule {
-  static at::Tensor in_fp32(const at::Tensor& tensor) {
-    return at::autocast::cached_cast(at::kFloat, tensor, device);
-  }
-
   template <auto op>
   static at::Tensor forward(const at::Tensor& scores, int64_t dim) {
     const WithoutAutocast<device> guard;
-    return op(in_fp32(scores), dim);
+    return op(in_fp32<device>(scores), dim);
   }
 
   template <auto op>
   static at::Tensor backward(const at::Tensor& grad, const at::Tensor& weights, int64_t dim) {
     const WithoutAutocast<device> guard;
-    return op(in_fp32(grad), in_fp32(weights), dim);
+    return op(in_fp32<device>(grad), in_fp32<device>(weights), dim);
   }
 };
 

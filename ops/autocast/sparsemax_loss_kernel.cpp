@@ -1,6 +1,6 @@
 // Mixed precision rule of the Fenchel-Young losses: 16-bit logits are computed in fp32, as LibTorch does for
 // cross-entropy. Double stays double.
-#include "ops/autocast/without_autocast.h"
+#include "ops/autocast/rules.h"
 #include "ops/sparsemax_loss.h"
 
 namespace giantrabbit::ops {
@@ -8,19 +8,15 @@ namespace {
 
 template <c10::DeviceType device>
 struct LossRule {
-  static at::Tensor in_fp32(const at::Tensor& tensor) {
-    return at::autocast::cached_cast(at::kFloat, tensor, device);
-  }
-
   template <auto op>
   static at::Tensor loss(const at::Tensor& logits, const at::Tensor& target) {
     const WithoutAutocast<device> guard;
-    return op(in_fp32(logits), target);
+    return op(in_fp32<device>(logits), target);
   }
 
   static at::Tensor backward(const at::Tensor& grad, const at::Tensor& weights, const at::Tensor& target) {
     const WithoutAutocast<device> guard;
-    return sparsemax_loss_backward(in_fp32(grad), in_fp32(weights), target);
+    return sparsemax_loss_backward(in_fp32<device>(grad), in_fp32<device>(weights), target);
   }
 };
 

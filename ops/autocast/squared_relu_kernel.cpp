@@ -1,5 +1,5 @@
 // Mixed precision rule of squared_relu: it runs in the dtype that comes, as LibTorch's relu does.
-#include "ops/autocast/without_autocast.h"
+#include "ops/autocast/rules.h"
 #include "ops/squared_relu.h"
 
 namespace giantrabbit::ops {

@@ -20,16 +20,22 @@ namespace {
 // Rows of a head side by side. Rows that lie far apart would use a part of the caches' sets only.
 class PackedRows {
  public:
+  // The same rows as in the call before are there already.
   exact::Rows pack(exact::Rows from, int64_t rows, int64_t width) {
     if (from.row == width) return from;
-    memory_.clear();
-    float* to = memory_.array<float>(rows * width);
-    for (int64_t i = 0; i < rows; ++i) std::copy_n(from.data + i * from.row, width, to + i * width);
-    return {to, width};
+    if (from.data != packed_from_) {
+      memory_.clear();
+      packed_ = memory_.array<float>(rows * width);
+      for (int64_t i = 0; i < rows; ++i) std::copy_n(from.data + i * from.row, width, packed_ + i * width);
+      packed_from_ = from.data;
+    }
+    return {packed_, width};
   }
 
  private:
   exact::ScratchMemory memory_;
+  float* packed_ = nullptr;
+  const float* packed_from_ = nullptr;
 };
 
 // Of one thread, for all heads that it works on.
