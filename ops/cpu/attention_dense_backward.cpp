@@ -38,8 +38,8 @@ void DenseBackward<T>::begin_head(int64_t batch, int64_t key_head, bool keep_sum
   const auto begin_sums = [&](const HeadsView<T>& target, int64_t columns, ScratchMatrix<A>& packed,
                               ResultRows<T>& sums) {
     if (!target.data) return;
-    sums = ResultRows<T>(target, batch, key_head, 0, columns, packed);
-    keep_sums ? sums.load(problem_.keys) : sums.clear(problem_.keys);
+    sums = ResultRows<T>(target, batch, key_head, all, columns, packed);
+    keep_sums ? sums.load() : sums.clear();
   };
   begin_sums(targets_.key, problem_.width, packed_key_grad_, key_sums_);
   begin_sums(targets_.value, problem_.value_width, packed_value_grad_, value_sums_);
@@ -61,8 +61,8 @@ void DenseBackward<T>::add(const QueryBlock& block, RowMatrix<const A> weights) 
 
 template <class T>
 void DenseBackward<T>::end_head() {
-  if (targets_.key.data) key_sums_.store(problem_.keys);
-  if (targets_.value.data) value_sums_.store(problem_.keys);
+  if (targets_.key.data) key_sums_.store();
+  if (targets_.value.data) value_sums_.store();
 }
 
 template <class T>
@@ -108,7 +108,7 @@ void DenseBackward<T>::add_dense(const QueryBlock& part, const RowMatrix<const A
 // Row by row, over the keys whose weight is not 0.
 template <class T>
 void DenseBackward<T>::add_sparse(const QueryBlock& part, const RowMatrix<const A>& output_grad) {
-  const ResultRows<T> query_rows(targets_.query, part.batch, part.head, part.queries.begin, problem_.width,
+  const ResultRows<T> query_rows(targets_.query, part.batch, part.head, part.queries, problem_.width,
                                  packed_query_grad_);
   A* score_grad = sparse_grad_.row(0);
   for (int64_t i = 0; i < part.count(); ++i) {
@@ -132,7 +132,7 @@ void DenseBackward<T>::add_sparse(const QueryBlock& part, const RowMatrix<const 
     }
     if (targets_.key.data) scatter<A>(grads, packed_queries_.row(i), problem_.width, key_sums_.matrix());
   }
-  if (targets_.query.data) query_rows.store(part.count());
+  if (targets_.query.data) query_rows.store();
 }
 
 // Only blocks whose weights nobody kept need the keys as columns,
@@ -170,14 +170,14 @@ void DenseBackward<T>::compute_score_grad(const RowMatrix<const A>& output_grad)
 
 template <class T>
 void DenseBackward<T>::write_query_grad(const QueryBlock& part) {
-  const ResultRows<T> result(targets_.query, part.batch, part.head, part.queries.begin, problem_.width,
+  const ResultRows<T> result(targets_.query, part.batch, part.head, part.queries, problem_.width,
                              packed_query_grad_);
   if (!finite_keys_) finite_keys_ = all_finite(packed_keys_.right(), problem_.keys, problem_.width);
   for (const Strip& strip : weights_.columns.strips()) {
     weights_.combine_strip(strip, score_grad_, packed_keys_.right(), *finite_keys_, problem_.width,
                            result.matrix());
   }
-  result.store(part.count());
+  result.store();
 }
 
 template <class T>

@@ -41,7 +41,7 @@ void DenseForward<T>::run(const QueryBlock& block, const SeeScores<A>& scores, c
 // Weights of the block times the values, in the result's dtype.
 template <class T>
 void DenseForward<T>::write_output(const QueryBlock& part, bool sparse) {
-  const ResultRows<T> result(output_, part.batch, part.head, part.queries.begin, problem_.value_width,
+  const ResultRows<T> result(output_, part.batch, part.head, part.queries, problem_.value_width,
                              packed_output_);
   if (sparse) {
     const RowMatrix<A> rows = result.matrix();
@@ -51,7 +51,7 @@ void DenseForward<T>::write_output(const QueryBlock& part, bool sparse) {
   } else {
     combine_values(result.matrix());
   }
-  result.store(part.count());
+  result.store();
 }
 
 template <class T>

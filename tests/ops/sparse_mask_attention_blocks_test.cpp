@@ -182,6 +182,23 @@ std::vector<at::Tensor> in_ranges(const DenseCall& of, const std::vector<int64_t
   return of.results;
 }
 
+// Rows of a head that lie far apart are brought together and the sums written back, onto what narrow blocks
+// left there.
+TEST(DenseAttentionBlocksTest, FarRowsGiveEqualBits) {
+  const Sizes sizes{1, 2, 2, 400, 2100, 32, 32};
+  const auto heads_last = [](const at::Tensor& x) { return x.transpose(1, 2).contiguous().transpose(1, 2); };
+  for (const Normalizer normalizer : every_normalizer()) {
+    Inputs in = random_inputs(sizes, at::kFloat);
+    in.query.narrow(2, 0, 200) *= 0.001;
+    const auto expected = all_results(in, {}, normalizer);
+    const auto actual =
+        all_results({heads_last(in.query), heads_last(in.key), heads_last(in.value)}, {}, normalizer);
+    for (size_t i = 0; i < expected.size(); ++i) {
+      EXPECT_TRUE(tensors_equal(actual[i], expected[i])) << normalizer_name(normalizer) << " " << i;
+    }
+  }
+}
+
 TEST(DenseAttentionBlocksTest, RangesOfAnySizeGiveTheSameResult) {
   SparseMask causal;
   causal.causal = true;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "ops/cpu/attention_matrix.h"
 #include "ops/cpu/capability.h"
 
 namespace giantrabbit::ops::cpu::exact {
@@ -20,11 +21,9 @@ constexpr int64_t kSeedRows = 48;
 // Each pass looks at three times the keys seen so far: bounds sharpen before most keys are filtered.
 constexpr int64_t kGrowth = 3;
 
-// Keys are gathered in any order, many times each. Rows that lie far apart would use a part of the caches'
-// sets only, so those of a long head are brought together first, unless its queries see few of them.
-bool gains_from_packing(const AttentionProblem<float>& problem) {
-  constexpr int64_t kNear = 64 * 1024;  // numbers
-  return problem.key.row > problem.width && problem.keys * problem.width >= kNear &&
+// Keys are gathered in any order, many times each, unless queries see few of them.
+bool packs_keys(const AttentionProblem<float>& problem) {
+  return cpu::gains_from_packing(problem.key.row, problem.keys, problem.width) &&
          4 * problem.rules.most_keys() >= problem.keys;
 }
 
@@ -94,10 +93,7 @@ int64_t code_steps(int64_t width) {
 }
 
 BlockStages::BlockStages(const AttentionProblem<float>& problem, const Functions& functions)
-    : problem_(problem),
-      functions_(functions),
-      packs_keys_(gains_from_packing(problem)),
-      memory_(thread_memory()) {
+    : problem_(problem), functions_(functions), packs_keys_(packs_keys(problem)), memory_(thread_memory()) {
   memory_.clear();
   capacity_ = kBlockQueries * std::clamp(wide_share(problem.keys), kAlwaysNarrow, kMostEntries) +
               problem.keys + kBlockKeys;
