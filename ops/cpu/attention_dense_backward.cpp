@@ -32,14 +32,18 @@ void DenseBackward<T>::begin_head(int64_t batch, int64_t key_head, bool keep_sum
   keys_are_transposed_ = false;
   value_rows_ = rows_view(problem_.value, batch, key_head, all, problem_.value_width);
   values_are_transposed_ = false;
-  if (problem_.normalizer != Normalizer::softmax) values_ = right_factor(value_rows_, packed_values_);
+  if (problem_.normalizer != Normalizer::softmax) {
+    values_ = right_factor(value_rows_, packed_values_,
+                           key_rows_may_stay(problem_, value_rows_.row, problem_.value_width));
+  }
   finite_keys_.reset();
   if (targets_.query.data) pack_rows(keys, problem_.scale, packed_keys_);
   const auto begin_sums = [&](const HeadsView<T>& target, int64_t columns, ScratchMatrix<A>& packed,
                               ResultRows<T>& sums) {
     if (!target.data) return;
-    sums = ResultRows<T>(target, batch, key_head, all, columns, packed);
-    keep_sums ? sums.load() : sums.clear();
+    sums = ResultRows<T>(target, batch, key_head, 0, columns, packed,
+                         key_rows_may_stay(problem_, target.row, columns));
+    keep_sums ? sums.load(problem_.keys) : sums.clear(problem_.keys);
   };
   begin_sums(targets_.key, problem_.width, packed_key_grad_, key_sums_);
   begin_sums(targets_.value, problem_.value_width, packed_value_grad_, value_sums_);
@@ -61,8 +65,8 @@ void DenseBackward<T>::add(const QueryBlock& block, RowMatrix<const A> weights) 
 
 template <class T>
 void DenseBackward<T>::end_head() {
-  if (targets_.key.data) key_sums_.store();
-  if (targets_.value.data) value_sums_.store();
+  if (targets_.key.data) key_sums_.store(problem_.keys);
+  if (targets_.value.data) value_sums_.store(problem_.keys);
 }
 
 template <class T>
@@ -108,7 +112,7 @@ void DenseBackward<T>::add_dense(const QueryBlock& part, const RowMatrix<const A
 // Row by row, over the keys whose weight is not 0.
 template <class T>
 void DenseBackward<T>::add_sparse(const QueryBlock& part, const RowMatrix<const A>& output_grad) {
-  const ResultRows<T> query_rows(targets_.query, part.batch, part.head, part.queries, problem_.width,
+  const ResultRows<T> query_rows(targets_.query, part.batch, part.head, part.queries.begin, problem_.width,
                                  packed_query_grad_);
   A* score_grad = sparse_grad_.row(0);
   for (int64_t i = 0; i < part.count(); ++i) {
@@ -132,7 +136,7 @@ void DenseBackward<T>::add_sparse(const QueryBlock& part, const RowMatrix<const 
     }
     if (targets_.key.data) scatter<A>(grads, packed_queries_.row(i), problem_.width, key_sums_.matrix());
   }
-  if (targets_.query.data) query_rows.store();
+  if (targets_.query.data) query_rows.store(part.count());
 }
 
 // Only blocks whose weights nobody kept need the keys as columns,
@@ -170,14 +174,14 @@ void DenseBackward<T>::compute_score_grad(const RowMatrix<const A>& output_grad)
 
 template <class T>
 void DenseBackward<T>::write_query_grad(const QueryBlock& part) {
-  const ResultRows<T> result(targets_.query, part.batch, part.head, part.queries, problem_.width,
+  const ResultRows<T> result(targets_.query, part.batch, part.head, part.queries.begin, problem_.width,
                              packed_query_grad_);
   if (!finite_keys_) finite_keys_ = all_finite(packed_keys_.right(), problem_.keys, problem_.width);
   for (const Strip& strip : weights_.columns.strips()) {
     weights_.combine_strip(strip, score_grad_, packed_keys_.right(), *finite_keys_, problem_.width,
                            result.matrix());
   }
-  result.store();
+  result.store(part.count());
 }
 
 template <class T>

@@ -18,8 +18,8 @@ template <class T>
 void DenseForward<T>::prepare_head(int64_t batch, int64_t key_head) {
   const Range all{0, problem_.keys};
   pack_transposed(rows_view(problem_.key, batch, key_head, all, problem_.width), problem_.scale, keys_);
-  values_ =
-      right_factor(rows_view(problem_.value, batch, key_head, all, problem_.value_width), packed_values_);
+  values_ = right_factor(rows_view(problem_.value, batch, key_head, all, problem_.value_width), packed_values_,
+                         key_rows_may_stay(problem_, problem_.value.row, problem_.value_width));
   finite_values_.reset();
 }
 
@@ -41,7 +41,7 @@ void DenseForward<T>::run(const QueryBlock& block, const SeeScores<A>& scores, c
 // Weights of the block times the values, in the result's dtype.
 template <class T>
 void DenseForward<T>::write_output(const QueryBlock& part, bool sparse) {
-  const ResultRows<T> result(output_, part.batch, part.head, part.queries, problem_.value_width,
+  const ResultRows<T> result(output_, part.batch, part.head, part.queries.begin, problem_.value_width,
                              packed_output_);
   if (sparse) {
     const RowMatrix<A> rows = result.matrix();
@@ -51,7 +51,7 @@ void DenseForward<T>::write_output(const QueryBlock& part, bool sparse) {
   } else {
     combine_values(result.matrix());
   }
-  result.store();
+  result.store(part.count());
 }
 
 template <class T>

@@ -75,40 +75,40 @@ StridedMatrix<A> left_factor(const RowsView<T>& rows, ScratchMatrix<A>& scratch)
   }
 }
 
-// Rows that lie far apart use a part of the caches' sets only: many of them, read many times, gain from being
-// brought together.
-inline bool gains_from_packing(int64_t row, int64_t rows, int64_t columns) {
-  constexpr int64_t kNear = 64 * 1024;  // numbers
-  return row > columns && rows * columns >= kNear;
+// Whether rows of a head's keys, values or their gradients may stay where they are stored: a copy that brings
+// far rows together pays once about so many queries use it.
+template <class T>
+bool key_rows_may_stay(const AttentionProblem<T>& problem, int64_t row, int64_t columns) {
+  constexpr int64_t kManyQueries = 256;
+  return !problem.key_rows_are_far(row, columns) || problem.queries * problem.group() < kManyQueries;
 }
 
-// Rows as a right factor: in place where they also are whole paddings and near each other, else packed.
+// Rows as a right factor: in place where they may stay, the type permits and they are whole paddings, else
+// packed.
 template <class T, class A>
-RowMatrix<const A> right_factor(const RowsView<T>& rows, ScratchMatrix<A>& scratch) {
+RowMatrix<const A> right_factor(const RowsView<T>& rows, ScratchMatrix<A>& scratch, bool may_stay = true) {
   if constexpr (std::is_same_v<T, A>) {
-    const bool in_place = rows.column == 1 && rows.columns % kColumnPadding == 0 &&
-                          !gains_from_packing(rows.row, rows.rows, rows.columns);
-    if (in_place) return {rows.data, rows.row};
+    if (may_stay && rows.column == 1 && rows.columns % kColumnPadding == 0) return {rows.data, rows.row};
   }
   pack_rows(rows, A(1), scratch);
   return scratch.right();
 }
 
-// Rows of one head that a product writes: in place where type, padding and distance permit, else in scratch
-// until store() copies them.
+// Rows of one head that a product writes: in place where they may stay and type and padding permit, else in
+// scratch until store() copies them.
 template <class T>
 class ResultRows {
  public:
   using A = Accumulate<T>;
 
   ResultRows() = default;
-  ResultRows(const HeadsView<T>& view, int64_t batch, int64_t head, Range rows, int64_t columns,
-             ScratchMatrix<A>& scratch)
-      : data_(view.at(batch, head, rows.begin)),
+  ResultRows(const HeadsView<T>& view, int64_t batch, int64_t head, int64_t first, int64_t columns,
+             ScratchMatrix<A>& scratch, bool may_stay = true)
+      : data_(view.at(batch, head, first)),
         row_(view.row),
         column_(view.column),
-        rows_(rows.end - rows.begin),
         columns_(columns),
+        may_stay_(may_stay),
         scratch_(scratch.result()) {}
 
   RowMatrix<A> matrix() const {
@@ -117,20 +117,20 @@ class ResultRows {
     }
     return scratch_;
   }
-  void clear() const {
+  void clear(int64_t rows) const {
     const RowMatrix<A> result = matrix();
-    for (int64_t i = 0; i < rows_; ++i) std::fill_n(result.data + i * result.row, columns_, A(0));
+    for (int64_t i = 0; i < rows; ++i) std::fill_n(result.data + i * result.row, columns_, A(0));
   }
-  void load() const {
+  void load(int64_t rows) const {
     if (in_place()) return;
-    for (int64_t i = 0; i < rows_; ++i) {
+    for (int64_t i = 0; i < rows; ++i) {
       for (int64_t j = 0; j < columns_; ++j)
         scratch_.data[i * scratch_.row + j] = static_cast<A>(data_[i * row_ + j * column_]);
     }
   }
-  void store() const {
+  void store(int64_t rows) const {
     if (in_place()) return;
-    for (int64_t i = 0; i < rows_; ++i) {
+    for (int64_t i = 0; i < rows; ++i) {
       for (int64_t j = 0; j < columns_; ++j)
         data_[i * row_ + j * column_] = static_cast<T>(scratch_.data[i * scratch_.row + j]);
     }
@@ -138,15 +138,14 @@ class ResultRows {
 
  private:
   bool in_place() const {
-    return std::is_same_v<T, A> && column_ == 1 && columns_ % kColumnPadding == 0 &&
-           !gains_from_packing(row_, rows_, columns_);
+    return may_stay_ && std::is_same_v<T, A> && column_ == 1 && columns_ % kColumnPadding == 0;
   }
 
   T* data_ = nullptr;
   int64_t row_ = 0;
   int64_t column_ = 0;
-  int64_t rows_ = 0;
   int64_t columns_ = 0;
+  bool may_stay_ = true;
   RowMatrix<A> scratch_{};
 };
 

@@ -106,6 +106,12 @@ struct AttentionProblem {
   at::Tensor bias_tensor;  // owns what `bias` points to
 
   int64_t group() const { return key_heads == 0 ? 0 : heads / key_heads; }
+  // Rows of a head's keys that lie far apart use a part of the caches' sets only. Many of them, gathered or
+  // read for many queries, gain from being brought together.
+  bool key_rows_are_far(int64_t row, int64_t columns) const {
+    constexpr int64_t kNear = 64 * 1024;  // numbers
+    return row > columns && keys * columns >= kNear;
+  }
   // Queries per block: many share what is read of the keys, as long as the block's scores stay in the
   // second-level cache. Blocks begin at multiples of this. With lists they do not straddle long rows of them.
   int64_t block_queries() const {

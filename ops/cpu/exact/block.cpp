@@ -4,7 +4,6 @@
 
 #include <algorithm>
 
-#include "ops/cpu/attention_matrix.h"
 #include "ops/cpu/capability.h"
 
 namespace giantrabbit::ops::cpu::exact {
@@ -22,8 +21,8 @@ constexpr int64_t kSeedRows = 48;
 constexpr int64_t kGrowth = 3;
 
 // Keys are gathered in any order, many times each, unless queries see few of them.
-bool packs_keys(const AttentionProblem<float>& problem) {
-  return cpu::gains_from_packing(problem.key.row, problem.keys, problem.width) &&
+bool gains_from_packing(const AttentionProblem<float>& problem) {
+  return problem.key_rows_are_far(problem.key.row, problem.width) &&
          4 * problem.rules.most_keys() >= problem.keys;
 }
 
@@ -93,7 +92,10 @@ int64_t code_steps(int64_t width) {
 }
 
 BlockStages::BlockStages(const AttentionProblem<float>& problem, const Functions& functions)
-    : problem_(problem), functions_(functions), packs_keys_(packs_keys(problem)), memory_(thread_memory()) {
+    : problem_(problem),
+      functions_(functions),
+      packs_keys_(gains_from_packing(problem)),
+      memory_(thread_memory()) {
   memory_.clear();
   capacity_ = kBlockQueries * std::clamp(wide_share(problem.keys), kAlwaysNarrow, kMostEntries) +
               problem.keys + kBlockKeys;
