@@ -18,8 +18,9 @@ template <class T>
 void DenseForward<T>::prepare_head(int64_t batch, int64_t key_head) {
   const Range all{0, problem_.keys};
   pack_transposed(rows_view(problem_.key, batch, key_head, all, problem_.width), problem_.scale, keys_);
-  values_ = right_factor(rows_view(problem_.value, batch, key_head, all, problem_.value_width), packed_values_,
-                         key_rows_may_stay(problem_, problem_.value.row, problem_.value_width));
+  values_ =
+      right_factor(rows_view(problem_.value, batch, key_head, all, problem_.value_width), packed_values_,
+                   key_rows_may_stay(problem_, problem_.value.row, problem_.value_width));
   finite_values_.reset();
 }
 
