@@ -81,8 +81,9 @@ struct OperatorArguments<std::tuple<Before...>, std::tuple<After...>> {
                            const std::optional<at::Tensor>&, int64_t, int64_t,
                            const std::optional<at::Tensor>&, After...);
 
-  // A kernel for the dispatcher from a function of (before, call, after).
+  // A kernel for the dispatcher from a function of (before, call, after). Its parameters are the schema's.
   template <auto function>
+  // NOLINTNEXTLINE(readability-function-size)
   static auto kernel(Before... before, const at::Tensor& query, const at::Tensor& key,
                      const at::Tensor& value, std::string_view normalizer, std::optional<double> scale,
                      bool causal, std::optional<int64_t> window, const std::optional<at::Tensor>& key_lengths,
