@@ -5,10 +5,11 @@
 // which they came, beside the rate of a plain weighted sum over as many bytes. Every problem is compared with
 // the reference in double before it is timed; a mismatch ends the program with exit code 1.
 #include <algorithm>
-#include <cstdlib>
+#include <iostream>
 #include <string>
 #include <vector>
 
+#include <cxxopts.hpp>
 #include <fmt/format.h>
 
 #include <ATen/Parallel.h>
@@ -153,39 +154,54 @@ bool run(const std::vector<Problem>& layers, const Options& options) {
   return true;
 }
 
-}  // namespace
-}  // namespace giantrabbit::ops
-
-int main(int argc, char** argv) {
-  giantrabbit::ops::Options options;
-  for (int i = 1; i + 1 < argc; i += 2) {
-    const std::string option = argv[i];
-    if (option == "--rounds") options.rounds = std::atoi(argv[i + 1]);
-    if (option == "--threads") options.threads = std::atoi(argv[i + 1]);
-    if (option == "--layers") options.layers = std::max(1, std::atoi(argv[i + 1]));
-    if (option == "--only") options.only = argv[i + 1];
-  }
+bool run_all(const Options& options) {
   at::set_num_threads(options.threads);
   const torch::NoGradGuard no_grad;
-  giantrabbit::bench::print_heading("ours", "other", "reading");
+  bench::print_heading("ours", "other", "reading");
   for (const int64_t width : {64, 32}) {
     for (const int64_t keys : {1024, 4096, 16384, 65536}) {
       for (const double spread : {1.0, 0.1, 0.3, 3.0}) {
         for (const bool correlated : {false, true}) {
           if (correlated && spread != 1.0) continue;
-          if (!giantrabbit::ops::wanted(giantrabbit::ops::name_of(width, keys, spread, correlated),
-                                        options)) {
+          if (!wanted(name_of(width, keys, spread, correlated), options)) {
             continue;
           }
           torch::manual_seed(7);
-          std::vector<giantrabbit::ops::Problem> layers;
+          std::vector<Problem> layers;
           for (int layer = 0; layer < options.layers; ++layer) {
-            layers.push_back(giantrabbit::ops::make_problem(width, keys, spread, correlated));
+            layers.push_back(make_problem(width, keys, spread, correlated));
           }
-          if (!giantrabbit::ops::run(layers, options)) return 1;
+          if (!run(layers, options)) return false;
         }
       }
     }
   }
-  return 0;
+  return true;
+}
+
+}  // namespace
+}  // namespace giantrabbit::ops
+
+int main(int argc, char** argv) {
+  cxxopts::Options description("decode_bench", "One query per head over a cache against dense softmax");
+  description.add_options()("rounds", "of timing", cxxopts::value<int>()->default_value("20"))(
+      "threads", "of both sides", cxxopts::value<int>()->default_value("1"))(
+      "layers", "caches taken in turns", cxxopts::value<int>()->default_value("1"))(
+      "only", "print the lines whose label holds this text",
+      cxxopts::value<std::string>()->default_value(""))("help", "");
+  try {
+    const auto given = description.parse(argc, argv);
+    if (given.count("help") != 0) {
+      std::cout << description.help();
+      return 0;
+    }
+    const auto at_least_one = [&](const char* name) { return std::max(1, given[name].as<int>()); };
+    return giantrabbit::ops::run_all({at_least_one("rounds"), at_least_one("threads"), at_least_one("layers"),
+                                      given["only"].as<std::string>()})
+               ? 0
+               : 1;
+  } catch (const cxxopts::exceptions::exception& error) {
+    std::cerr << error.what() << '\n';
+    return 2;
+  }
 }

@@ -5,9 +5,10 @@
 // definition in double before it is timed; a mismatch ends the program with exit code 1.
 #include <algorithm>
 #include <array>
-#include <cstdlib>
+#include <iostream>
 #include <string>
 
+#include <cxxopts.hpp>
 #include <fmt/format.h>
 
 #include <ATen/Parallel.h>
@@ -137,9 +138,22 @@ bool run_all(const Settings& settings) {
 int main(int argc, char** argv) {
   using namespace giantrabbit::bench;
   Settings settings;
-  for (int i = 1; i + 1 < argc; i += 2) {
-    if (std::string(argv[i]) == "--rounds") settings.plan.rounds = std::max(1, std::atoi(argv[i + 1]));
-    if (std::string(argv[i]) == "--only") settings.only = argv[i + 1];
+  cxxopts::Options description("rows_bench", "Rows of sparsemax and entmax15 against softmax");
+  description.add_options()("rounds", "of timing",
+                            cxxopts::value<int>()->default_value(std::to_string(settings.plan.rounds)))(
+      "only", "print the lines whose label holds this text",
+      cxxopts::value<std::string>()->default_value(""))("help", "");
+  try {
+    const auto given = description.parse(argc, argv);
+    if (given.count("help") != 0) {
+      std::cout << description.help();
+      return 0;
+    }
+    settings.plan.rounds = std::max(1, given["rounds"].as<int>());
+    settings.only = given["only"].as<std::string>();
+  } catch (const cxxopts::exceptions::exception& error) {
+    std::cerr << error.what() << '\n';
+    return 2;
   }
   const at::NoGradGuard no_grad;
   print_heading("ours", "softmax", "copy");
